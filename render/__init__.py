@@ -1,0 +1,18 @@
+"""Forward models: cameras, rays, occupancy, marching and volume rendering."""
+
+from .camera_models import CameraModel as CameraModel
+from .camera_paths import interpolated_path as interpolated_path
+from .camera_paths import turntable as turntable
+from .cameras import Cameras as Cameras
+from .composite import Composite as Composite
+from .composite import composite as composite
+from .marching import Marcher as Marcher
+from .marching import Thinning as Thinning
+from .marching import visible_samples as visible_samples
+from .occupancy import OccupancyGrid as OccupancyGrid
+from .renderer import Renderer as Renderer
+from .renderer import Rendering as Rendering
+from .samples import Rays as Rays
+from .samples import Samples as Samples
+from .samples import Stepping as Stepping
+from .similarity import Similarity as Similarity

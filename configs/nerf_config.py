@@ -1,0 +1,102 @@
+"""Every setting of `neufield nerf`, with defaults that are documented in docs/performance.md."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from .run_options import Positional, RunOptions, Switch
+
+Background = Literal["auto", "white", "black", "none"]
+Preset = Literal["quick", "default", "best"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldConfig:
+    """The field: a multiresolution hash grid and two small networks."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    levels: int = 16
+    """Grids of growing resolution."""
+    features: Literal[1, 2, 4, 8] = 2
+    """Features stored per grid vertex."""
+    log2_table_size: int = 17
+    """Largest table per grid, as a power of two. Tables that fit a core's cache train fastest."""
+    coarsest: int = 16
+    """Vertices per axis of the coarsest grid."""
+    finest: int = 2048
+    """Vertices per axis of the finest grid, per unit cube of the scene."""
+    width: Literal[16, 32, 64, 128] = 64
+    """Neurons per hidden layer."""
+    density_layers: int = 1
+    """Hidden layers of the density network."""
+    color_layers: int = 2
+    """Hidden layers of the colour network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Adam and its schedule: constant, then falling exponentially to a share of itself."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    rate: float = 2e-2
+    """Learning rate."""
+    decay_from: float = 0.5
+    """Share of the training after which the rate falls."""
+    decay_to: float = 0.05
+    """What share of the rate is left at the end."""
+    weight_decay: float = 1e-6
+    """L2 penalty on the networks; the hash grid has none."""
+    average: float = 0.95
+    """Decay of the running average of the weights, per step; pictures are made with the average. 0 switches it off."""
+    huber: float = 0.1
+    """Colour errors above this count linearly."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingConfig:
+    """Where along the rays the field is looked at."""
+
+    __pydantic_config__: ClassVar = {"extra": "forbid"}
+
+    samples: int = 1 << 14
+    """Samples with gradients per step; the number of rays follows."""
+    steps_per_unit: int = 591
+    """Samples per unit cube's side, at the finest; 591 is 1024 along its diagonal."""
+    coarse_start: float = 8.0
+    """Samples are this much longer at the start, and shrink while the scene takes shape."""
+    coarse_half_life: int = 60
+    """Steps in which that excess halves."""
+    cone_angle: float | None = None
+    """How samples grow with distance; by default 0 in a unit cube and 1/256 in larger scenes."""
+    occupancy_resolution: int = 128
+    """Cells per axis of the occupancy grid."""
+    least_weight: float = 1e-4
+    """Samples that weigh less in their pixel are skipped."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NerfConfig(RunOptions):
+    """Trains a NeRF on a folder of posed photos."""
+
+    data: Positional[Path]
+    """The folder: Blender, instant-ngp or nerfstudio transforms, a COLMAP model, or LLFF; see `neufield data check`."""
+    preset: Preset = "default"
+    """A set of defaults: quick (a first look), default, or best."""
+    background: Background = "auto"
+    """What lies behind transparent photos, in training and in scoring; auto: white where photos have transparency."""
+    view_dependence: Switch = "on"
+    """Whether a point's colour may change with the direction it is seen from."""
+    holdout_every: int = 8
+    """Every n-th photo by name is held out for scoring, where the data names no test views."""
+    downscale: int = 1
+    """Read photos at 1/n of their size, by averaging."""
+    against: Path | None = None
+    """A finished run on the same data that the report compares this one with."""
+    field: FieldConfig = FieldConfig()
+    """The field."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """The optimiser."""
+    sampling: SamplingConfig = SamplingConfig()
+    """The samples."""

@@ -1,0 +1,37 @@
+"""What can be wrong with a user's data, as named errors: the command line prints their message and exits with 2."""
+
+
+class DataError(ValueError):
+    """Something is wrong with the data that was given; the message says what, where and what to do."""
+
+
+class MissingFolderError(DataError):
+    """The data folder is not there, or is no folder."""
+
+
+class NoPosesError(DataError):
+    """The folder has no poses in a format that is read here."""
+
+
+class FormatError(DataError):
+    """A file does not hold what its format asks for."""
+
+
+class PoseError(DataError):
+    """A pose is not a rotation and a position in finite numbers."""
+
+
+class ImageFileError(DataError):
+    """An image cannot be read, or is cut short."""
+
+
+class ImageSizeError(DataError):
+    """An image is of another size than its camera says, or too large."""
+
+
+class UnsafePathError(DataError):
+    """A listed file lies outside the data folder."""
+
+
+class TooFewImagesError(DataError):
+    """Too few images are left to train on."""

@@ -1,0 +1,102 @@
+"""Posed photographs in memory: one flat tensor of bytes for all pixels, and the cameras that saw them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from ..render.cameras import Cameras
+from ..render.similarity import Similarity
+
+
+@dataclass(frozen=True)
+class PixelBatch:
+    """Pixels drawn at random, with where they were seen."""
+
+    camera_indices: Int[Tensor, "n"]
+    pixels: Float[Tensor, "n 2"]
+    """Positions in the image, at pixel centres."""
+    colors: UInt8[Tensor, "n channels"]
+
+
+@dataclass
+class PosedImages:
+    """Images of any sizes with their cameras."""
+
+    cameras: Cameras
+    """In scene coordinates."""
+    names: tuple[str, ...]
+    """File names relative to the data folder."""
+    pixels: UInt8[Tensor, "pixels channels"]
+    """All images one after the other, each row by row: RGB or RGBA with straight alpha; maybe a memory map."""
+    first_pixel: Int[Tensor, "images+1"]
+    """The pixels of image i are `pixels[first_pixel[i]:first_pixel[i + 1]]`."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def image(self, i: int) -> UInt8[Tensor, "height width channels"]:
+        """One image, as a view of the pixels."""
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"image {i} of {len(self)}")
+        i %= len(self)
+        width, height = self.cameras.sizes[i].tolist()
+        return self.pixels[int(self.first_pixel[i]) : int(self.first_pixel[i + 1])].view(height, width, -1)
+
+    def sample(self, count: int, generator: torch.Generator) -> PixelBatch:
+        """Draws pixels uniformly over all pixels of all images, with replacement."""
+        chosen = torch.randint(len(self.pixels), (count,), generator=generator, device=self.pixels.device)
+        camera_indices, within = self._locate(chosen)
+        widths = self._widths if len(self._widths) == 1 else self._widths.index_select(0, camera_indices)
+        rows = torch.div(within, widths, rounding_mode="floor")
+        positions = torch.stack([within - rows * widths, rows], dim=-1).float().add_(0.5)
+        return PixelBatch(camera_indices, positions, self._gather(chosen))
+
+    def _locate(self, chosen: Int[Tensor, "n"]) -> tuple[Int[Tensor, "n"], Int[Tensor, "n"]]:
+        """Image and place within it of pixels that are counted through."""
+        if len(self._widths) == 1:
+            area = int(self.first_pixel[1])
+            images = torch.div(chosen, area, rounding_mode="floor")
+            return images, chosen - images * area
+        images = torch.searchsorted(self.first_pixel, chosen, right=True) - 1
+        return images, chosen - self.first_pixel.index_select(0, images)
+
+    def _gather(self, chosen: Int[Tensor, "n"]) -> UInt8[Tensor, "n channels"]:
+        if self.pixels.shape[1] != 4:
+            return self.pixels.index_select(0, chosen)
+        whole = self.pixels.view(torch.int32).index_select(0, chosen)  # one load a pixel rather than four
+        return whole.view(torch.uint8)
+
+    @cached_property
+    def _widths(self) -> Int[Tensor, "images"]:
+        """Widths of all images, or a single one where all have the same size."""
+        sizes = self.cameras.sizes
+        return sizes[: 1 if bool((sizes == sizes[:1]).all()) else None, 0].contiguous()
+
+
+@dataclass
+class PosedScene:
+    """A capture, ready for training: photographs to learn from, photographs held out, and the frame of the scene."""
+
+    name: str
+    folder: Path
+    format: str
+    """blender, instant-ngp, nerfstudio, colmap, llff or synthetic."""
+    train: PosedImages
+    test: PosedImages
+    split_rule: str
+    """How the held-out images were chosen, e.g. `transforms_test.json` or `every 8th image by name`."""
+    scene_from_world: Similarity
+    """The user's world to the scene, whose region of interest is the unit cube [0, 1]³."""
+    extent: int
+    """The scene's box is the cube of this side (a power of two) around (0.5, 0.5, 0.5)."""
+    near: float
+    """Nothing is sampled closer to a camera than this, scene units."""
+    notes: tuple[str, ...]
+    """What the user should know, e.g. which listed images are not there."""
+    background: Literal["none", "alpha"]
+    """alpha: the images have transparency."""

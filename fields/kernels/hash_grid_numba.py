@@ -1,0 +1,245 @@
+"""Multiresolution hash encoding on the CPU: compiled loops over blocks of samples, one level at a time.
+
+Within a block the arithmetic (cells, weights, hashes of all corners) runs vectorised into small arrays that stay in the first-level
+cache; what remains per sample is a run of independent table reads, which is what the memory system likes. Features come out as
+[feature, sample] in memory, the layout in which the network reads them. Backward is parallel over levels: a level's part of the table
+belongs to one thread, so that no atomics are needed and additions happen in a fixed order.
+"""
+
+import functools
+
+import numpy as np
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+from .hash_grid_geometry import PRIMES, HashGridGeometry
+from .numba_runtime import CHUNKS, FASTMATH
+from .numba_runtime import supports as supports
+
+BLOCK = 128
+SPLITS = 4  # pieces of the samples that different threads may take through one level
+_PRIMES = np.array(PRIMES, np.uint32)
+
+
+def forward(x: Tensor, table: Tensor, geometry: HashGridGeometry) -> Tensor:
+    """Features (samples, levels * features) at x (samples, d); see the reference for the formula."""
+    out = np.empty((geometry.levels * geometry.features, len(x)), np.float32)
+    if len(x):
+        _forward(_rows(x), _rows(table.view(-1, geometry.features)), out, *_levels(geometry))
+    return torch.from_numpy(out).T
+
+
+def backward(
+    x: Tensor, table: Tensor, gradient: Tensor, geometry: HashGridGeometry, *, for_x: bool, for_table: bool
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of `sum(gradient * forward(x, table))` with respect to x and to the table; None where not asked for."""
+    gradient_columns = np.ascontiguousarray(gradient.detach().T.numpy())
+    coordinates, rows = _rows(x), _rows(table.view(-1, geometry.features))
+    x_gradient, table_gradient = None, None
+    if for_x:
+        x_gradient = np.zeros((len(x), geometry.dimensions), np.float32)
+        if len(x):
+            _backward_x(coordinates, rows, gradient_columns, x_gradient, *_levels(geometry))
+    if for_table:
+        table_gradient = np.empty((geometry.offsets[-1], geometry.features), np.float32)
+        _backward_table(coordinates, gradient_columns, table_gradient, *_levels(geometry))
+    return (
+        None if x_gradient is None else torch.from_numpy(x_gradient),
+        None if table_gradient is None else torch.from_numpy(table_gradient).view(-1),
+    )
+
+
+def _rows(tensor: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().numpy())
+
+
+@functools.cache
+def _levels(geometry: HashGridGeometry) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Per level: scale, resolution, (first entry, number of entries), hashed or not."""
+    return (
+        np.array(geometry.scales, np.float32),
+        np.array(geometry.resolutions, np.uint32),
+        np.array([geometry.offsets[:-1], geometry.entries], np.int64).T.copy(),
+        np.array(geometry.hashed),
+    )
+
+
+@njit(cache=True, inline="always")
+def _balanced(turn, levels):
+    """The level of a turn: neighbouring turns go to one thread, and fine levels are slower than coarse ones."""
+    half = (levels + 1) // 2
+    return 2 * turn if turn < half else 2 * (turn - half) + 1
+
+
+@njit(cache=True, inline="never")
+def _cells(x, start, stop, scale, cell, fraction):
+    """The cell that holds each sample of a block, and where in it: `cell` (d, BLOCK) and `fraction` (d, BLOCK)."""
+    for d in range(x.shape[1]):
+        for s in range(stop - start):
+            value = x[start + s, d]
+            value = value if value > np.float32(0.0) else np.float32(0.0)
+            fraction[d, s] = (value if value < np.float32(1.0) else np.float32(1.0)) * scale
+        # A loop of its own: in one with the product, the sum becomes a fused multiply-add and rounds otherwise than the reference.
+        for s in range(stop - start):
+            position = fraction[d, s] + np.float32(0.5)
+            floor = np.int32(position)
+            cell[d, s] = np.uint32(floor)
+            fraction[d, s] = position - np.float32(floor)
+
+
+@njit(cache=True, fastmath=FASTMATH, inline="never")
+def _corner_entries(cell, count, resolution, entries, hashed, index):
+    """Table entries of all corners of each sample's cell: `index` (2^d, BLOCK), relative to the level."""
+    dimensions = cell.shape[0]
+    for corner in range(index.shape[0]):
+        row = index[corner]
+        row[:] = 0
+        if hashed:
+            for d in range(dimensions):
+                bit, prime = np.uint32((corner >> d) & 1), _PRIMES[d]
+                for s in range(count):
+                    row[s] ^= np.uint32(np.uint32(cell[d, s] + bit) * prime)
+            mask = np.uint32(entries - 1)
+            for s in range(count):
+                row[s] &= mask
+        else:
+            stride = np.uint32(1)
+            for d in range(dimensions):
+                bit = np.uint32((corner >> d) & 1)
+                for s in range(count):
+                    row[s] += np.uint32(np.uint32(cell[d, s] + bit) * stride)
+                stride = np.uint32(stride * resolution)
+            for s in range(count):
+                while row[s] >= entries:
+                    row[s] -= np.uint32(entries)
+
+
+@njit(cache=True, fastmath=FASTMATH, inline="never")
+def _corner_weights(fraction, count, weight, skip):
+    """Interpolation weights of all corners: `weight` (2^d, BLOCK); axis `skip` contributes ∓1, its derivative (-1: none)."""
+    for corner in range(weight.shape[0]):
+        row = weight[corner]
+        row[:] = 1.0
+        for d in range(fraction.shape[0]):
+            bit = (corner >> d) & 1
+            if d == skip:
+                sign = np.float32(1.0 if bit else -1.0)
+                for s in range(count):
+                    row[s] *= sign
+            elif bit:
+                for s in range(count):
+                    row[s] *= fraction[d, s]
+            else:
+                for s in range(count):
+                    row[s] *= np.float32(1.0) - fraction[d, s]
+
+
+@njit(cache=True, fastmath=FASTMATH)
+def _scratch(dimensions):
+    corners = 1 << dimensions
+    return (
+        np.empty((dimensions, BLOCK), np.uint32),
+        np.empty((dimensions, BLOCK), np.float32),
+        np.empty((corners, BLOCK), np.uint32),
+        np.empty((corners, BLOCK), np.float32),
+    )
+
+
+@njit(cache=True, fastmath=FASTMATH, inline="never")
+def _gather(table, first, index, weight, count, out, row, start):
+    """out[row + f, start + s] = sum over corners of weight * table[first + index, f]."""
+    corners = index.shape[0]
+    if table.shape[1] == 2:
+        for s in range(count):
+            a = np.float32(0.0)
+            b = np.float32(0.0)
+            for c in range(corners):
+                entry = first + index[c, s]
+                a += weight[c, s] * table[entry, 0]
+                b += weight[c, s] * table[entry, 1]
+            out[row, start + s] = a
+            out[row + 1, start + s] = b
+    else:
+        for f in range(table.shape[1]):
+            for s in range(count):
+                a = np.float32(0.0)
+                for c in range(corners):
+                    a += weight[c, s] * table[first + index[c, s], f]
+                out[row + f, start + s] = a
+
+
+@njit(cache=True, parallel=True, fastmath=FASTMATH)
+def _forward(x, table, out, scales, resolutions, ranges, hashed):
+    count, features, levels = x.shape[0], table.shape[1], len(scales)
+    blocks = (count + BLOCK - 1) // BLOCK
+    for turn in prange(levels * SPLITS):
+        # A thread takes all samples through one level, so that the level's part of the table stays in its cache.
+        level, split = _balanced(turn // SPLITS, levels), turn % SPLITS
+        cell, fraction, index, weight = _scratch(x.shape[1])
+        for block in range(blocks * split // SPLITS, blocks * (split + 1) // SPLITS):
+            start = block * BLOCK
+            stop = min(start + BLOCK, count)
+            _cells(x, start, stop, scales[level], cell, fraction)
+            _corner_entries(cell, stop - start, resolutions[level], ranges[level, 1], hashed[level], index)
+            _corner_weights(fraction, stop - start, weight, -1)
+            _gather(table, ranges[level, 0], index, weight, stop - start, out, level * features, start)
+
+
+@njit(cache=True, parallel=True, fastmath=FASTMATH)
+def _backward_table(x, gradient, table_gradient, scales, resolutions, ranges, hashed):
+    count, features, levels = x.shape[0], table_gradient.shape[1], len(scales)
+    for turn in prange(levels):
+        level = _balanced(turn, levels)
+        cell, fraction, index, weight = _scratch(x.shape[1])
+        first = ranges[level, 0]
+        table_gradient[first : first + ranges[level, 1]] = 0.0
+        for start in range(0, count, BLOCK):
+            stop = min(start + BLOCK, count)
+            _cells(x, start, stop, scales[level], cell, fraction)
+            _corner_entries(cell, stop - start, resolutions[level], ranges[level, 1], hashed[level], index)
+            _corner_weights(fraction, stop - start, weight, -1)
+            _scatter(table_gradient, first, index, weight, stop - start, gradient, level * features, start)
+
+
+@njit(cache=True, fastmath=FASTMATH, inline="never")
+def _scatter(table_gradient, first, index, weight, count, gradient, row, start):
+    """table_gradient[first + index, f] += weight * gradient[row + f, start + s]."""
+    corners = index.shape[0]
+    if table_gradient.shape[1] == 2:
+        for s in range(count):
+            a = gradient[row, start + s]
+            b = gradient[row + 1, start + s]
+            for c in range(corners):
+                entry = first + index[c, s]
+                table_gradient[entry, 0] += weight[c, s] * a
+                table_gradient[entry, 1] += weight[c, s] * b
+    else:
+        for f in range(table_gradient.shape[1]):
+            for s in range(count):
+                for c in range(corners):
+                    table_gradient[first + index[c, s], f] += weight[c, s] * gradient[row + f, start + s]
+
+
+@njit(cache=True, parallel=True, fastmath=FASTMATH)
+def _backward_x(x, table, gradient, x_gradient, scales, resolutions, ranges, hashed):
+    count, features, dimensions = x.shape[0], table.shape[1], x.shape[1]
+    blocks = (count + BLOCK - 1) // BLOCK
+    for chunk in prange(CHUNKS):
+        cell, fraction, index, weight = _scratch(dimensions)
+        slope = np.empty((features, BLOCK), np.float32)
+        for block in range(blocks * chunk // CHUNKS, blocks * (chunk + 1) // CHUNKS):
+            start = block * BLOCK
+            stop = min(start + BLOCK, count)
+            for level in range(len(scales)):
+                _cells(x, start, stop, scales[level], cell, fraction)
+                _corner_entries(cell, stop - start, resolutions[level], ranges[level, 1], hashed[level], index)
+                for d in range(dimensions):
+                    _corner_weights(fraction, stop - start, weight, d)
+                    _gather(table, ranges[level, 0], index, weight, stop - start, slope, 0, 0)
+                    for f in range(features):
+                        for s in range(stop - start):
+                            if np.float32(0.0) <= x[start + s, d] <= np.float32(1.0):
+                                x_gradient[start + s, d] += (
+                                    scales[level] * slope[f, s] * gradient[level * features + f, start + s]
+                                )

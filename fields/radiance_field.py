@@ -1,0 +1,90 @@
+"""The field of a NeRF: density and view-dependent colour at a point."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .hash_grid import HashGrid
+from .mlp import MLP
+from .spherical_harmonics import SphericalHarmonics
+
+GEOMETRY_FEATURES = 16
+_LARGEST_EXPONENT = 15.0
+
+
+class Radiance(NamedTuple):
+    """What a radiance field says of each point.
+
+    Attributes:
+        density: Extinction per unit length (samples,), >= 0.
+        color: RGB in [0, 1], (samples, 3).
+    """
+
+    density: Float[Tensor, " samples"]
+    color: Float[Tensor, "samples 3"]
+
+
+class RadianceField(nn.Module):
+    """Density and view-dependent colour from a hash grid and two small networks.
+
+        h = density_network(grid(x)),    density = density_scale exp(h_0),    color = sigmoid(color_network(h, Y(direction)))
+
+    Y are the spherical harmonics of the viewing direction up to degree 4. Müller et al. 2022, section 5.4.
+
+    Args:
+        grid: The encoding of positions; it sees the box of side `extent` around (0.5, 0.5, 0.5) as its unit cube.
+        extent: Side of the scene's box.
+        width: Neurons of the networks' hidden layers.
+        density_layers, color_layers: Hidden layers of the two networks.
+        view_dependence: Without it the colour network sees no direction, and a surface has one colour from everywhere.
+        density_scale: What density starts near, per unit length; exp(h_0) is about 1 at the start.
+        seed: Seed of the networks' weights.
+        backend: Which kernels run, see `kernels.dispatch`.
+    """
+
+    def __init__(
+        self,
+        grid: HashGrid,
+        *,
+        extent: float = 1.0,
+        width: int = 64,
+        density_layers: int = 1,
+        color_layers: int = 2,
+        view_dependence: bool = True,
+        density_scale: float = 1.0,
+        seed: int = 0,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.grid, self.extent, self.density_scale = grid, float(extent), density_scale
+        self.density_network = MLP(
+            grid.out_features, GEOMETRY_FEATURES, width=width, hidden_layers=density_layers, seed=seed, backend=backend
+        )
+        self.direction_encoding = SphericalHarmonics(degree=4) if view_dependence else None
+        extra = self.direction_encoding.out_features if self.direction_encoding else 0
+        self.color_network = MLP(
+            GEOMETRY_FEATURES + extra, 3, width=width, hidden_layers=color_layers, seed=seed + 1, backend=backend
+        )
+
+    def density(self, positions: Float[Tensor, "samples 3"]) -> Float[Tensor, " samples"]:
+        """Extinction per unit length at scene positions."""
+        return self._density(self._geometry(positions))
+
+    def forward(self, positions: Float[Tensor, "samples 3"], directions: Float[Tensor, "samples 3"]) -> Radiance:
+        """Density and colour at scene positions seen along unit directions (from the camera into the scene)."""
+        geometry = self._geometry(positions)
+        seen = geometry
+        if self.direction_encoding is not None:
+            # Features lie [feature, sample] in memory: joining the transposed views copies whole rows.
+            seen = torch.cat([geometry.T, self.direction_encoding(directions).T]).T
+        return Radiance(self._density(geometry), torch.sigmoid(self.color_network(seen)))
+
+    def _geometry(self, positions: Tensor) -> Tensor:
+        unit = positions if self.extent == 1.0 else (positions - 0.5) / self.extent + 0.5
+        return self.density_network(self.grid(unit))
+
+    def _density(self, geometry: Tensor) -> Tensor:
+        # Clamped so that neither the density nor its gradient overflows float32.
+        return self.density_scale * torch.exp(geometry[:, 0].clamp(max=_LARGEST_EXPONENT))

@@ -1,0 +1,230 @@
+"""Calibrated posed cameras: world points to pixels, and pixels to rays.
+
+Axes are OpenCV's: x right, y down, z forward. Pixel (0, 0) is the image's top-left corner, pixel centres are at +0.5.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from .camera_models import CameraModel, Lens, distort, distort_angle, intrinsics_from_colmap
+from .lens_table import LensTable, build_lens_table
+from .similarity import Similarity
+
+_CHUNK = 65_536  # rays at a time, so that what lies between the steps stays in the cache
+
+
+@dataclass(frozen=True, eq=False)
+class Cameras:
+    """A batch of calibrated cameras, each with its own pose, lens and image size."""
+
+    world_from_camera: Float[Tensor, "cameras 3 4"]
+    """Rotation and position: takes points in the camera's frame to the world."""
+    focal: Float[Tensor, "cameras 2"]
+    """fx, fy in pixels."""
+    center: Float[Tensor, "cameras 2"]
+    """Principal point cx, cy in pixels from the image's top-left corner."""
+    distortion: Float[Tensor, "cameras 6"]
+    """k1 k2 k3 k4 p1 p2, as in `camera_models`; fisheye lenses use only the first four."""
+    fisheye: Bool[Tensor, "cameras"]
+    sizes: Int[Tensor, "cameras 2"]
+    """Width and height in pixels."""
+
+    def __post_init__(self) -> None:
+        counts = {name: len(getattr(self, name)) for name in self.__dataclass_fields__}
+        if len(set(counts.values())) > 1:
+            raise ValueError(f"all tensors of Cameras need one entry per camera; found {counts}")
+
+    @classmethod
+    def from_colmap(
+        cls,
+        model: CameraModel,
+        params: Sequence[float],
+        *,
+        world_from_camera: Float[Tensor, "cameras 3 4"],
+        size: tuple[int, int],
+    ) -> "Cameras":
+        """Cameras that share one COLMAP camera model, in the dtype of `world_from_camera`.
+
+        Args:
+            params: In COLMAP's order, e.g. `fx, fy, cx, cy, k1, k2, p1, p2` for OPENCV.
+            size: Width and height in pixels.
+
+        Raises:
+            ValueError: for a model that is not supported, or parameters that do not fit it.
+        """
+        lens, count = intrinsics_from_colmap(model, params), len(world_from_camera)
+        numbers = torch.tensor([(*lens.focal, *lens.center, *lens.distortion)], dtype=torch.float64)
+        numbers = numbers.to(world_from_camera).repeat(count, 1)
+        fisheye = torch.full((count,), lens.fisheye, device=world_from_camera.device)
+        sizes = torch.tensor([size], device=world_from_camera.device).repeat(count, 1)
+        return cls(world_from_camera, numbers[:, 0:2], numbers[:, 2:4], numbers[:, 4:10], fisheye, sizes)
+
+    def __len__(self) -> int:
+        return len(self.world_from_camera)
+
+    def __getitem__(self, index: int | slice | Tensor) -> "Cameras":
+        """Some of the cameras; an integer gives a batch of one."""
+        if isinstance(index, int):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"camera {index} of {len(self)}")
+            index = slice(index % len(self), index % len(self) + 1)
+        return Cameras(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "Cameras":
+        """The same cameras on another device and, if given, in another floating-point type."""
+        return Cameras(
+            *(field.to(device, dtype) for field in (self.world_from_camera, self.focal, self.center, self.distortion)),
+            *(field.to(device) for field in (self.fisheye, self.sizes)),
+        )
+
+    def transformed(self, similarity: Similarity) -> "Cameras":
+        """The same cameras in another frame: `similarity` takes world points there, as `scene_from_world` does."""
+        pose = self.world_from_camera
+        rotation = similarity.rotation.to(pose.device) @ pose[:, :, :3].double()
+        moved = torch.cat([rotation, similarity.apply(pose[:, :, 3].double())[:, :, None]], dim=2).to(pose.dtype)
+        return Cameras(moved, self.focal, self.center, self.distortion, self.fisheye, self.sizes)
+
+    def project(
+        self, points: Float[Tensor, "n 3"], camera_indices: Int[Tensor, "n"]
+    ) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n"]]:
+        """Where each world point appears in the image of its camera.
+
+        Returns:
+            Pixel positions, and depths along the optical axis in world units. A point at depth <= 0 is behind a
+            perspective camera and its pixel means nothing; fisheye lenses see beyond 90 degrees, at negative depth.
+            Far outside the image a distorted lens may fold points back into it.
+        """
+        pose = self.world_from_camera[camera_indices]
+        x, y, z = ((points - pose[:, :, 3])[:, :, None] * pose[:, :, :3]).sum(1).unbind(-1)
+        lens = self._lens(camera_indices)
+        if not self._lens_kinds.any_fisheye:
+            u, v = self._perspective_image(lens, x, y, z)
+        elif self._lens_kinds.all_fisheye:
+            u, v = self._fisheye_image(lens, x, y, z)
+        else:
+            is_fisheye = self.fisheye[camera_indices]
+            plane, angle = self._perspective_image(lens, x, y, z), self._fisheye_image(lens, x, y, z)
+            u, v = (torch.where(is_fisheye, b, a) for a, b in zip(plane, angle, strict=True))
+        focal, center = self._intrinsics(camera_indices)
+        return torch.stack([u, v], dim=-1) * focal + center, z
+
+    @staticmethod
+    def _perspective_image(lens: Lens, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        return distort(lens, x / z, y / z)
+
+    @staticmethod
+    def _fisheye_image(lens: Lens, x: Tensor, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        radius = (x * x + y * y).clamp_min(torch.finfo(x.dtype).tiny).sqrt()
+        factor = distort_angle(lens, torch.atan2(radius, z)) / radius
+        return x * factor, y * factor
+
+    def rays(
+        self, pixels: Float[Tensor, "n 2"], camera_indices: Int[Tensor, "n"]
+    ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+        """The ray that each pixel sees: the inverse of `project`, to the precision of the numbers in the whole image.
+
+        Returns:
+            Origins (the cameras' positions) and directions of unit length, both in world axes.
+
+        Raises:
+            ValueError: if a lens cannot be inverted somewhere in its image.
+        """
+        if len(pixels) <= _CHUNK:
+            return self._rays(pixels, camera_indices)
+        parts = [self._rays(*chunk) for chunk in zip(pixels.split(_CHUNK), camera_indices.split(_CHUNK), strict=True)]
+        return torch.cat([origins for origins, _ in parts]), torch.cat([directions for _, directions in parts])
+
+    def _rays(self, pixels: Tensor, camera_indices: Tensor) -> tuple[Tensor, Tensor]:
+        focal, center = self._intrinsics(camera_indices)
+        u, v = ((pixels - center) / focal).T.contiguous()
+        x, y, z = self._directions(u, v, camera_indices)
+        x_axis, y_axis, z_axis, position = (column.index_select(0, camera_indices) for column in self._columns)
+        directions = x_axis * x[:, None]
+        directions = directions.addcmul(y_axis, y[:, None]).addcmul(z_axis, z[:, None])
+        return position, directions
+
+    def _directions(self, u: Tensor, v: Tensor, camera_indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Unit directions in the camera's frame from distorted positions on the image plane."""
+        kinds, lens = self._lens_kinds, self._lens(camera_indices)
+        if not kinds.any_fisheye:
+            return self._perspective_directions(lens, u, v, camera_indices)
+        if kinds.all_fisheye:
+            return self._fisheye_directions(lens, u, v, camera_indices)
+        is_fisheye = self.fisheye[camera_indices]
+        plane = self._perspective_directions(lens, u, v, camera_indices)
+        angle = self._fisheye_directions(lens, u, v, camera_indices)
+        x, y, z = (torch.where(is_fisheye, b, a) for a, b in zip(plane, angle, strict=True))
+        return x, y, z
+
+    def _perspective_directions(
+        self, lens: Lens, u: Tensor, v: Tensor, camera_indices: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        if self._lens_kinds.distorted:
+            u, v = self.lens_table.undistort(lens, u, v, camera_indices)
+        z = (u * u + v * v + 1.0).rsqrt()
+        return u * z, v * z, z
+
+    def _fisheye_directions(
+        self, lens: Lens, u: Tensor, v: Tensor, camera_indices: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        squared = u * u + v * v
+        table = self.lens_table  # also refuses a lens that reaches beyond 180 degrees
+        scale = table.scale(lens, squared, camera_indices) if lens.radial else torch.ones_like(u)
+        theta = squared.clamp_min(torch.finfo(u.dtype).tiny).sqrt() * scale
+        factor = torch.sinc(theta / torch.pi) * scale  # sin(theta) / theta_distorted
+        return u * factor, v * factor, torch.cos(theta)
+
+    @cached_property
+    def lens_table(self) -> LensTable:
+        """The inverse of the distortion; building it checks that every lens can be inverted in its whole image."""
+        focal, center, distortion = self.focal.detach(), self.center.detach(), self.distortion.detach()
+        return build_lens_table(focal, center, distortion, self.fisheye, self.sizes)
+
+    @cached_property
+    def _lens_kinds(self) -> "_LensKinds":
+        """Which parts of the lens model this batch needs: found once, so that no ray waits for a decision."""
+        used = (self.distortion != 0).any(0).tolist()
+        alike = all(bool((field == field[:1]).all()) for field in (self.focal, self.center, self.distortion))
+        return _LensKinds(
+            radial_terms=max((i + 1 for i in range(4) if used[i]), default=0),
+            tangential=used[4] or used[5],
+            any_fisheye=bool(self.fisheye.any()),
+            all_fisheye=bool(self.fisheye.all()),
+            alike=alike and len(self) > 0,
+        )
+
+    @property
+    def _columns(self) -> tuple[Tensor, ...]:
+        return tuple(column.contiguous() for column in self.world_from_camera.unbind(2))
+
+    def _intrinsics(self, camera_indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Focal lengths and principal points per point, or one row of them where all cameras have the same."""
+        if self._lens_kinds.alike:
+            return self.focal[:1], self.center[:1]
+        return self.focal.index_select(0, camera_indices), self.center.index_select(0, camera_indices)
+
+    def _lens(self, camera_indices: Tensor) -> Lens:
+        kinds = self._lens_kinds
+        if not kinds.distorted:
+            return Lens((), None)
+        columns = self.distortion.T
+        rows = columns[:, :1] if kinds.alike else columns.index_select(1, camera_indices)
+        return Lens(tuple(rows[: kinds.radial_terms]), (rows[4], rows[5]) if kinds.tangential else None)
+
+
+@dataclass(frozen=True)
+class _LensKinds:
+    radial_terms: int
+    tangential: bool
+    any_fisheye: bool
+    all_fisheye: bool
+    alike: bool
+
+    @property
+    def distorted(self) -> bool:
+        return self.radial_terms > 0 or self.tangential

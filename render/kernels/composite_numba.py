@@ -1,0 +1,117 @@
+"""Packed volume rendering on the CPU: one loop per ray, front to back, and back to front for the gradient."""
+
+import numpy as np
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+from ...fields.kernels.numba_runtime import CHUNKS, FASTMATH
+from ...fields.kernels.numba_runtime import supports as supports
+
+
+def forward(
+    density: Tensor, color: Tensor, t_starts: Tensor, t_ends: Tensor, ray_starts: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Colour, opacity and depth per ray, and weight per sample; see the reference."""
+    rays = len(ray_starts) - 1
+    out = np.empty((rays, color.shape[1] + 2), np.float32)
+    weights = np.empty(len(density), np.float32)
+    _forward(*_arrays(density, color, t_starts, t_ends, ray_starts), out, weights)
+    total = torch.from_numpy(out)
+    return total[:, :-2], total[:, -2], total[:, -1], torch.from_numpy(weights)
+
+
+def backward(
+    density: Tensor,
+    color: Tensor,
+    t_starts: Tensor,
+    t_ends: Tensor,
+    ray_starts: Tensor,
+    for_color: Tensor,
+    for_opacity: Tensor,
+    for_depth: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Gradients with respect to density and colour, from those of the three outputs."""
+    density_gradient = np.empty(len(density), np.float32)
+    color_gradient = np.empty((color.shape[1], len(density)), np.float32)
+    outer = torch.cat([for_color, for_opacity[:, None], for_depth[:, None]], dim=1).numpy()
+    _backward(*_arrays(density, color, t_starts, t_ends, ray_starts), outer, density_gradient, color_gradient)
+    return torch.from_numpy(density_gradient), torch.from_numpy(color_gradient).T
+
+
+def thin(
+    density: Tensor,
+    t_starts: Tensor,
+    t_ends: Tensor,
+    ray_starts: Tensor,
+    transmittance: Tensor,
+    *,
+    least_weight: float,
+    least_transmittance: float,
+) -> Tensor:
+    """Which samples can be seen; and carries the rays' transmittance through all samples, in place."""
+    keep = np.empty(len(density), np.bool_)
+    arrays = (tensor.detach().contiguous().numpy() for tensor in (density, t_starts, t_ends, ray_starts))
+    _thin(*arrays, transmittance.numpy(), np.float32(least_weight), np.float32(least_transmittance), keep)
+    return torch.from_numpy(keep)
+
+
+def _arrays(density: Tensor, color: Tensor, t_starts: Tensor, t_ends: Tensor, ray_starts: Tensor) -> list[np.ndarray]:
+    colors = np.ascontiguousarray(color.detach().numpy().T)
+    first, *rest = (tensor.detach().contiguous().numpy() for tensor in (density, t_starts, t_ends, ray_starts))
+    return [first, colors, *rest]
+
+
+@njit(cache=True, parallel=True, fastmath=FASTMATH)
+def _forward(density, color, t_starts, t_ends, ray_starts, out, weights):
+    rays, channels = out.shape[0], color.shape[0]
+    for chunk in prange(CHUNKS):
+        for ray in range(rays * chunk // CHUNKS, rays * (chunk + 1) // CHUNKS):
+            out[ray] = 0.0
+            transmittance = np.float32(1.0)
+            for i in range(ray_starts[ray], ray_starts[ray + 1]):
+                absorbed = -np.expm1(-density[i] * (t_ends[i] - t_starts[i]))
+                weight = transmittance * absorbed
+                weights[i] = weight
+                for channel in range(channels):
+                    out[ray, channel] += weight * color[channel, i]
+                out[ray, channels] += weight
+                out[ray, channels + 1] += weight * np.float32(0.5) * (t_starts[i] + t_ends[i])
+                transmittance *= np.float32(1.0) - absorbed
+
+
+@njit(cache=True, parallel=True, fastmath=FASTMATH)
+def _backward(density, color, t_starts, t_ends, ray_starts, outer, density_gradient, color_gradient):
+    rays, channels = outer.shape[0], color.shape[0]
+    for chunk in prange(CHUNKS):
+        for ray in range(rays * chunk // CHUNKS, rays * (chunk + 1) // CHUNKS):
+            transmittance = np.float32(1.0)
+            for i in range(ray_starts[ray], ray_starts[ray + 1]):
+                density_gradient[i] = transmittance
+                transmittance *= np.exp(-density[i] * (t_ends[i] - t_starts[i]))
+            behind = np.float32(0.0)  # sum over the samples behind i of their weight times the gradient of their weight
+            for i in range(ray_starts[ray + 1] - 1, ray_starts[ray] - 1, -1):
+                absorbed = -np.expm1(-density[i] * (t_ends[i] - t_starts[i]))
+                before = density_gradient[i]
+                after, weight = before * (np.float32(1.0) - absorbed), before * absorbed
+                slope = outer[ray, channels]
+                slope += outer[ray, channels + 1] * np.float32(0.5) * (t_starts[i] + t_ends[i])
+                for channel in range(channels):
+                    slope += outer[ray, channel] * color[channel, i]
+                    color_gradient[channel, i] = outer[ray, channel] * weight
+                density_gradient[i] = (t_ends[i] - t_starts[i]) * (after * slope - behind)
+                behind += weight * slope
+
+
+@njit(cache=True, parallel=True, fastmath=FASTMATH)
+def _thin(density, t_starts, t_ends, ray_starts, transmittance, least_weight, least_transmittance, keep):
+    rays = len(transmittance)
+    for chunk in prange(CHUNKS):
+        for ray in range(rays * chunk // CHUNKS, rays * (chunk + 1) // CHUNKS):
+            arriving = transmittance[ray]
+            for i in range(ray_starts[ray], ray_starts[ray + 1]):
+                passed = np.exp(-density[i] * (t_ends[i] - t_starts[i]))
+                seen = arriving * (np.float32(1.0) - passed) > least_weight
+                keep[i] = seen and arriving > least_transmittance
+                arriving *= passed
+            transmittance[ray] = arriving

@@ -1,0 +1,179 @@
+"""Rays through the occupancy grid on the CPU: one compiled loop per ray that leaps over empty cells."""
+
+import math
+
+import numpy as np
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+from ...fields.kernels.numba_runtime import CHUNKS
+from ...fields.kernels.numba_runtime import supports as supports
+from ..samples import Rays, Samples, Stepping
+
+# No kernel here is compiled with fastmath: a fused multiply-add would put a sample into another cell than the reference does.
+
+
+def advance(
+    rays: Rays,
+    alive: Tensor,
+    places: Tensor,
+    t_ends: Tensor,
+    reached: Tensor,
+    bits: Tensor,
+    resolution: int,
+    cascades: int,
+    stepping: Stepping,
+    limit: int,
+) -> Samples:
+    """Takes the next `limit` occupied candidates of every living ray; see the reference."""
+    origins, directions = rays.origins.numpy(), rays.directions.numpy()
+    living, begin = alive.numpy(), places.numpy()
+    curve = np.array([stepping.smallest, stepping.cone_angle, stepping.largest], np.float64)
+    found = np.empty((len(living), limit), np.int32)
+    starts = np.zeros(len(living) + 1, np.int64)
+    _collect(
+        origins,
+        directions,
+        living,
+        begin,
+        t_ends.numpy(),
+        reached.numpy(),
+        bits.numpy(),
+        resolution,
+        cascades,
+        curve,
+        found,
+        starts,
+    )
+    np.cumsum(starts, out=starts)
+    count = int(starts[-1])
+    spans = np.empty((2, count), np.float32)
+    indices = np.empty(count, np.int64)
+    positions = np.empty((count, 3), np.float32)
+    _write(origins, directions, living, begin, curve, found, starts, spans, indices, positions)
+    return Samples(*(torch.from_numpy(array) for array in (spans[0], spans[1], indices, starts, positions)))
+
+
+def order_by_ray(ray_indices: Tensor, rays: int) -> tuple[Tensor, Tensor]:
+    """The stable order that sorts samples by ray, and where each ray's samples begin."""
+    order = np.empty(len(ray_indices), np.int64)
+    starts = np.zeros(rays + 1, np.int64)
+    _counting_sort(ray_indices.numpy(), order, starts)
+    return torch.from_numpy(order), torch.from_numpy(starts)
+
+
+@njit(cache=True)
+def _counting_sort(keys, order, starts):
+    for key in keys:
+        starts[key + 1] += 1
+    for key in range(len(starts) - 1):
+        starts[key + 1] += starts[key]
+    place = starts.copy()
+    for i, key in enumerate(keys):
+        order[place[key]] = i
+        place[key] += 1
+
+
+@njit(cache=True, inline="always")
+def _distance(s, curve):
+    """`Stepping.distance` in the same float32 arithmetic."""
+    smallest, cone = np.float32(curve[0]), curve[1]
+    if cone == 0.0:
+        return s * smallest
+    s_near = np.float32(1.0 / cone)
+    if s < s_near:
+        return s * smallest
+    far = np.float32(1.0 / cone + math.log(curve[2] / curve[0]) / cone)
+    grown = np.float32(curve[0] / cone) * np.exp((min(s, far) - s_near) * np.float32(cone))
+    return grown + max(s - far, np.float32(0.0)) * np.float32(curve[2])
+
+
+@njit(cache=True, inline="always")
+def _place(t, curve):
+    """`Stepping.place`; only used to leap, with a margin."""
+    if curve[1] == 0.0:
+        return t / curve[0]
+    near, far = curve[0] / curve[1], curve[2] / curve[1]
+    if t < near:
+        return t / curve[0]
+    return (1.0 + math.log(min(t, far) / near)) / curve[1] + max(t - far, 0.0) / curve[2]
+
+
+@njit(cache=True, inline="always")
+def _exit(position, direction, low, high):
+    """How far along the ray an interval of one axis is left."""
+    if direction > 0.0:
+        return (high - position) / direction
+    if direction < 0.0:
+        return (low - position) / direction
+    return np.float32(np.inf)
+
+
+@njit(cache=True, parallel=True)
+def _collect(origins, directions, alive, places, t_ends, reached, bits, resolution, cascades, curve, found, counts):
+    half = np.float32(0.5)
+    for chunk in prange(CHUNKS):
+        for slot in range(len(alive) * chunk // CHUNKS, len(alive) * (chunk + 1) // CHUNKS):
+            ray = alive[slot]
+            ox, oy, oz = origins[ray, 0], origins[ray, 1], origins[ray, 2]
+            dx, dy, dz = directions[ray, 0], directions[ray, 1], directions[ray, 2]
+            place, t_end = places[ray], t_ends[ray]
+            candidate = reached[ray]
+            taken = 0
+            while taken < found.shape[1]:
+                t = _distance(place + (np.float32(candidate) + half), curve)
+                if not t < t_end:
+                    break
+                x, y, z = ox + dx * t, oy + dy * t, oz + dz * t
+                reach = max(abs(x - half), abs(y - half), abs(z - half))
+                cascade, side = 0, np.float32(1.0)
+                while cascade < cascades - 1 and reach >= half * side:
+                    cascade += 1
+                    side *= np.float32(2.0)
+                if reach >= half * side:  # outside the largest cascade
+                    candidate += 1
+                    continue
+                shrink = np.float32(1.0) / side
+                i = _cell(x, shrink, resolution)
+                j = _cell(y, shrink, resolution)
+                k = _cell(z, shrink, resolution)
+                index = ((cascade * resolution + i) * resolution + j) * resolution + k
+                if (bits[index >> 3] >> (index & 7)) & 1:
+                    found[slot, taken] = candidate
+                    taken += 1
+                    candidate += 1
+                    continue
+                width = side / np.float32(resolution)
+                corner = half - half * side
+                leave = min(
+                    _exit(x, dx, corner + width * i, corner + width * (i + 1)),
+                    _exit(y, dy, corner + width * j, corner + width * (j + 1)),
+                    _exit(z, dz, corner + width * k, corner + width * (k + 1)),
+                )
+                # Candidates whose midpoint lies surely within this empty cell are not looked at; the margin is for rounding.
+                leap = _place(min(t + leave, t_end), curve) - place - 0.5
+                candidate = max(candidate + 1, int(math.ceil(leap - 0.01)))
+            reached[ray] = candidate
+            counts[slot + 1] = taken
+
+
+@njit(cache=True, inline="always")
+def _cell(position, shrink, resolution):
+    scaled = ((position - np.float32(0.5)) * shrink + np.float32(0.5)) * np.float32(resolution)
+    return min(max(int(math.floor(scaled)), 0), resolution - 1)
+
+
+@njit(cache=True, parallel=True)
+def _write(origins, directions, alive, places, curve, found, starts, spans, indices, positions):
+    for chunk in prange(CHUNKS):
+        for slot in range(len(alive) * chunk // CHUNKS, len(alive) * (chunk + 1) // CHUNKS):
+            ray = alive[slot]
+            for i in range(starts[slot], starts[slot + 1]):
+                s = places[ray] + np.float32(found[slot, i - starts[slot]])
+                spans[0, i] = _distance(s, curve)
+                spans[1, i] = _distance(s + np.float32(1.0), curve)
+                t = _distance(s + np.float32(0.5), curve)
+                indices[i] = ray
+                for axis in range(3):
+                    positions[i, axis] = origins[ray, axis] + directions[ray, axis] * t

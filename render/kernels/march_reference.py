@@ -1,0 +1,109 @@
+"""Rays through the occupancy grid in plain torch: every candidate sample is tested, one after the other."""
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from ..samples import Rays, Samples, Stepping
+
+LONGEST = 1 << 24  # candidates along a ray: float32 counts them exactly up to here
+
+
+def supports(device: str, dtype: torch.dtype) -> str | None:
+    """Runs wherever torch does."""
+    del device, dtype
+
+
+def advance(
+    rays: Rays,
+    alive: Int[Tensor, " alive"],
+    places: Float[Tensor, " rays"],
+    t_ends: Float[Tensor, " rays"],
+    reached: Int[Tensor, " rays"],
+    bits: UInt8[Tensor, " bytes"],
+    resolution: int,
+    cascades: int,
+    stepping: Stepping,
+    limit: int,
+) -> Samples:
+    """Takes the next `limit` occupied candidates of every living ray.
+
+    Args:
+        rays: All rays.
+        alive: Which of them go on.
+        places: Where on the curve of `stepping` candidate 0 of a ray begins.
+        t_ends: Where a ray leaves the scene; candidates whose midpoint lies beyond are not taken.
+        reached: The next candidate of every ray; moved forward in place.
+        bits: Occupancy, see `OccupancyGrid`.
+        resolution, cascades: Its cells per axis and its number of nested grids.
+        stepping: How long samples are.
+        limit: Most samples per ray.
+
+    Returns:
+        Samples; `ray_indices` count in all rays, `ray_starts` in the living ones.
+    """
+    taken = torch.zeros(len(alive), dtype=torch.long, device=alive.device)
+    rows: list[tuple[Tensor, Tensor]] = []
+    while True:
+        candidate = reached[alive]
+        middle = stepping.distance(places[alive] + (candidate + 0.5))
+        inside = (middle < t_ends[alive]) & (taken < limit)
+        if not bool(inside.any()):
+            break
+        positions = rays.origins[alive] + rays.directions[alive] * middle[:, None]
+        hit = inside & occupied(positions, bits, resolution, cascades)
+        rows.append((hit.nonzero()[:, 0], candidate[hit]))
+        taken += hit
+        reached[alive] += inside
+    slots = torch.cat([row for row, _ in rows]) if rows else torch.zeros(0, dtype=torch.long, device=alive.device)
+    candidates = torch.cat([row for _, row in rows]) if rows else slots
+    order = torch.sort(slots, stable=True).indices
+    slots, candidates = slots[order], candidates[order]
+    ray_indices = alive[slots]
+    start = places[ray_indices] + candidates
+    middle = stepping.distance(start + 0.5)
+    return Samples(
+        stepping.distance(start),
+        stepping.distance(start + 1.0),
+        ray_indices,
+        offsets(slots, len(alive)),
+        rays.origins[ray_indices] + rays.directions[ray_indices] * middle[:, None],
+    )
+
+
+def occupied(
+    positions: Float[Tensor, "samples 3"], bits: UInt8[Tensor, " bytes"], resolution: int, cascades: int
+) -> Bool[Tensor, " samples"]:
+    """Whether positions lie in occupied cells; False outside the largest cascade."""
+    cell, inside = cells(positions, resolution, cascades)
+    cell = torch.where(inside, cell, 0)
+    return inside & ((bits[cell >> 3].long() >> (cell & 7)) & 1).bool()
+
+
+def cells(
+    positions: Float[Tensor, "samples 3"], resolution: int, cascades: int
+) -> tuple[Int[Tensor, " samples"], Bool[Tensor, " samples"]]:
+    """The cell, in the smallest cascade that holds it, of every position; and whether any cascade does."""
+    centered = positions - 0.5
+    reach = centered.abs().amax(dim=1)
+    cascade = torch.zeros_like(reach, dtype=torch.long)
+    for level in range(1, cascades):
+        cascade += reach >= 0.5 * 2.0 ** (level - 1)
+    scaled = (centered * torch.pow(2.0, -cascade.to(reach.dtype))[:, None] + 0.5) * resolution
+    axis = scaled.floor().long().clamp(0, resolution - 1)
+    index = ((cascade * resolution + axis[:, 0]) * resolution + axis[:, 1]) * resolution + axis[:, 2]
+    return index, reach < 0.5 * 2.0 ** (cascades - 1)
+
+
+def offsets(owner: Int[Tensor, " samples"], owners: int) -> Int[Tensor, " owners+1"]:
+    """Where each owner's run begins in an array sorted by owner."""
+    starts = torch.zeros(owners + 1, dtype=torch.long, device=owner.device)
+    starts[1:] = torch.bincount(owner, minlength=owners).cumsum(0)
+    return starts
+
+
+def order_by_ray(
+    ray_indices: Int[Tensor, " samples"], rays: int
+) -> tuple[Int[Tensor, " samples"], Int[Tensor, " rays+1"]]:
+    """The stable order that sorts samples by ray, and where each ray's samples begin."""
+    return torch.sort(ray_indices, stable=True).indices, offsets(ray_indices, rays)

@@ -1,0 +1,46 @@
+"""Upkeep of the occupancy grid on the CPU."""
+
+import numpy as np
+import torch
+from numba import njit, prange
+from torch import Tensor
+
+from ...fields.kernels.numba_runtime import CHUNKS
+from ...fields.kernels.numba_runtime import supports as supports
+
+
+def observe(values: Tensor, cells: Tensor, density: Tensor, decay: float) -> None:
+    """Takes note, in place, of densities seen in cells: value = max(decay value, densities seen there); -1 is no cell."""
+    _observe(values.numpy(), cells.numpy(), density.detach().contiguous().numpy(), np.float32(decay))
+
+
+def pack(values: Tensor, threshold: float) -> Tensor:
+    """One bit a cell, lowest bit first: whether its value exceeds the threshold."""
+    bits = np.empty(len(values) // 8, np.uint8)
+    _pack(values.numpy(), np.float32(threshold), bits)
+    return torch.from_numpy(bits)
+
+
+@njit(cache=True)
+def _observe(values, cells, density, decay):
+    # The sign bit marks a cell that has decayed in this call: values are never negative outside it.
+    for cell in cells:
+        if cell >= 0 and values[cell] >= np.float32(0.0) and not np.signbit(values[cell]):
+            values[cell] = -(values[cell] * decay)
+    for i, cell in enumerate(cells):
+        if cell >= 0 and density[i] > abs(values[cell]):
+            values[cell] = -density[i]
+    for cell in cells:
+        if cell >= 0:
+            values[cell] = abs(values[cell])
+
+
+@njit(cache=True, parallel=True)
+def _pack(values, threshold, bits):
+    for chunk in prange(CHUNKS):
+        for byte in range(len(bits) * chunk // CHUNKS, len(bits) * (chunk + 1) // CHUNKS):
+            packed = np.uint8(0)
+            for bit in range(8):
+                if values[8 * byte + bit] > threshold:
+                    packed |= np.uint8(1 << bit)
+            bits[byte] = packed

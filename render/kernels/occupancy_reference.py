@@ -1,0 +1,27 @@
+"""Upkeep of the occupancy grid in plain torch."""
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+
+def supports(device: str, dtype: torch.dtype) -> str | None:
+    """Runs wherever torch does."""
+    del device, dtype
+
+
+def observe(
+    values: Float[Tensor, " cells"], cells: Int[Tensor, " seen"], density: Float[Tensor, " seen"], decay: float
+) -> None:
+    """Takes note, in place, of densities seen in cells: value = max(decay value, densities seen there); -1 is no cell."""
+    valid = cells >= 0
+    cells, density = cells[valid], density[valid]
+    touched = torch.unique(cells)
+    values[touched] *= decay
+    values.scatter_reduce_(0, cells, density, "amax")
+
+
+def pack(values: Float[Tensor, " cells"], threshold: float) -> UInt8[Tensor, " bytes"]:
+    """One bit a cell, lowest bit first: whether its value exceeds the threshold."""
+    bits = (values > threshold).view(-1, 8).to(torch.uint8)
+    return (bits << torch.arange(8, dtype=torch.uint8, device=values.device)).sum(dim=1).to(torch.uint8)

@@ -1,0 +1,162 @@
+"""From rays to the samples that matter: marching through the occupancy grid in rounds, front to back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..fields.kernels.dispatch import select
+from . import kernels
+from .occupancy import DensityFunction, OccupancyGrid
+from .samples import Rays, Samples, Stepping
+
+
+@dataclass(frozen=True)
+class Thinning:
+    """Which samples along a ray are worth a colour.
+
+    Attributes:
+        least_weight: Samples that weigh less are dropped.
+        least_transmittance: A ray ends where less light than this comes through.
+        first_round: Samples per ray of the first round; every later round takes half as many again.
+    """
+
+    least_weight: float = 1e-4
+    least_transmittance: float = 1e-3
+    first_round: int = 8
+
+
+class Marcher:
+    """Walks a batch of rays through the occupied part of the scene.
+
+    Args:
+        rays: Unit-length directions, scene coordinates.
+        occupancy: Where samples are taken.
+        stepping: How long they are.
+        near: Nothing is sampled closer to a ray's origin, scene units.
+        jitter: Shifts each ray's samples by this share of a sample, in [0, 1); None: by one half... of nothing: all start at 0.
+    """
+
+    def __init__(
+        self,
+        rays: Rays,
+        occupancy: OccupancyGrid,
+        stepping: Stepping,
+        *,
+        near: float = 0.0,
+        jitter: Float[Tensor, " rays"] | None = None,
+        backend: str = "auto",
+    ) -> None:
+        self.rays, self.occupancy, self.stepping = rays, occupancy, stepping
+        t_enter, self.t_leave = box_interval(rays, float(occupancy.extent))
+        self.places = stepping.place(t_enter.clamp(min=near))
+        if jitter is not None:
+            self.places = self.places + jitter - 0.5
+            self.places.clamp_(min=0.0)
+        self.reached = torch.zeros(len(rays), dtype=torch.long, device=rays.origins.device)
+        self._kernel = march_kernel(rays.origins, backend)
+
+    def advance(self, alive: Int[Tensor, " alive"], limit: int) -> Samples:
+        """The next `limit` samples of each of these rays; `ray_indices` count in all rays, `ray_starts` in these."""
+        grid = self.occupancy
+        return self._kernel.advance(
+            self.rays,
+            alive,
+            self.places,
+            self.t_leave,
+            self.reached,
+            grid.bits,
+            grid.resolution,
+            grid.cascades,
+            self.stepping,
+            limit,
+        )
+
+
+def box_interval(rays: Rays, extent: float) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
+    """Where rays enter and leave the cube of side `extent` around (0.5, 0.5, 0.5); both 0 for rays that miss it."""
+    low, high = 0.5 - 0.5 * extent, 0.5 + 0.5 * extent
+    directions = torch.where(rays.directions == 0.0, torch.full_like(rays.directions, 1e-20), rays.directions)
+    to_low, to_high = (low - rays.origins) / directions, (high - rays.origins) / directions
+    enter = torch.minimum(to_low, to_high).amax(dim=1).clamp(min=0.0)
+    leave = torch.maximum(to_low, to_high).amin(dim=1)
+    missed = leave <= enter
+    return enter.masked_fill(missed, 0.0), leave.masked_fill(missed, 0.0)
+
+
+@torch.no_grad()
+def visible_samples(
+    marcher: Marcher,
+    density: DensityFunction,
+    thinning: Thinning,
+    *,
+    on_density: Callable[[Tensor, Tensor], None] | None = None,
+    backend: str = "auto",
+) -> tuple[Samples, int]:
+    """The samples of every ray that can be seen, by the field's density alone; nothing here carries a gradient.
+
+    Rounds of a few samples per ray go front to back; a ray that has become opaque or left the scene takes no part in the next one.
+
+    Args:
+        marcher: A fresh marcher.
+        density: The field's density.
+        thinning: What is worth keeping.
+        on_density: Is told all positions and densities that were evaluated.
+        backend: Which kernels run, see `fields.kernels.dispatch`.
+
+    Returns:
+        The samples, and how many densities were evaluated to find them.
+    """
+    rays = len(marcher.rays)
+    device = marcher.rays.origins.device
+    kernel = march_kernel(marcher.rays.origins, backend)
+    composite = select(
+        "composite", package=kernels.__name__, device=device, dtype=marcher.rays.origins.dtype, backend=backend
+    )
+    alive = torch.arange(rays, device=device)
+    transmittance = torch.ones(rays, device=device)
+    limit, evaluated = thinning.first_round, 0
+    pieces: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    while len(alive):
+        samples = marcher.advance(alive, limit)
+        full = samples.ray_starts.diff() == limit
+        arriving = transmittance[alive]
+        if len(samples):
+            found = density(samples.positions)
+            evaluated += len(samples)
+            if on_density is not None:
+                on_density(samples.positions, found)
+            keep = composite.thin(
+                found,
+                samples.t_starts,
+                samples.t_ends,
+                samples.ray_starts,
+                arriving,
+                least_weight=thinning.least_weight,
+                least_transmittance=thinning.least_transmittance,
+            ).nonzero()[:, 0]
+            pieces.append(
+                (samples.ray_indices[keep], samples.t_starts[keep], samples.t_ends[keep], samples.positions[keep])
+            )
+        transmittance[alive] = arriving
+        alive = alive[full & (arriving > thinning.least_transmittance)]
+        limit += limit // 2
+    return _merge(pieces, rays, kernel, marcher.rays.origins), evaluated
+
+
+def _merge(pieces: list[tuple[Tensor, Tensor, Tensor, Tensor]], rays: int, kernel: Any, like: Tensor) -> Samples:
+    if not pieces:
+        none = like.new_zeros(0)
+        starts = torch.zeros(rays + 1, dtype=torch.long, device=like.device)
+        return Samples(none, none, starts[:0], starts, like.new_zeros(0, 3))
+    owner, t_starts, t_ends, positions = (torch.cat(column) for column in zip(*pieces))
+    order, starts = kernel.order_by_ray(owner, rays)
+    return Samples(t_starts[order], t_ends[order], owner[order], starts, positions[order])
+
+
+def march_kernel(like: Tensor, backend: str) -> Any:
+    """The kernel module that marches rays such as these."""
+    return select("march", package=kernels.__name__, device=like.device, dtype=like.dtype, backend=backend)

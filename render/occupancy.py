@@ -1,0 +1,102 @@
+"""Where the scene may be anything but empty: nested grids of cells, a bit each, refreshed while the field is trained."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from ..fields.kernels.dispatch import select
+from . import kernels
+from .kernels import march_reference
+
+DensityFunction = Callable[[Float[Tensor, "samples 3"]], Float[Tensor, " samples"]]
+
+_DECAY = 0.95
+_THICKNESS = 0.01
+
+
+class OccupancyGrid(nn.Module):
+    """Nested occupancy grids of `resolution`³ cells; grid c covers the cube of side 2^c around (0.5, 0.5, 0.5).
+
+    Each cell remembers the largest density seen in it lately, and is occupied while that exceeds
+    `min(0.01 / smallest step, mean over the cells)`: less than 0.01 of optical thickness is not worth a sample.
+    Müller et al. 2022, appendix C.
+
+    Args:
+        extent: Side of the scene's box, a power of two; there are log2(extent) + 1 grids.
+        smallest_step: Length of the shortest sample, scene units.
+        resolution: Cells per axis, a multiple of 8.
+        backend: Which kernel runs, see `fields.kernels.dispatch`.
+    """
+
+    values: Tensor
+    bits: Tensor
+
+    def __init__(self, *, extent: int, smallest_step: float, resolution: int = 128, backend: str = "auto") -> None:
+        super().__init__()
+        if extent < 1 or extent & (extent - 1):
+            raise ValueError(f"The side of the scene's box must be a power of two, got {extent}.")
+        if resolution < 8 or resolution % 8:
+            raise ValueError(f"The occupancy grid's resolution must be a multiple of 8, got {resolution}.")
+        self.extent, self.smallest_step, self.resolution, self.backend = extent, smallest_step, resolution, backend
+        self.cascades = extent.bit_length()
+        cells = self.cascades * resolution**3
+        self.register_buffer("values", torch.zeros(cells))
+        self.register_buffer("bits", torch.full((cells // 8,), 255, dtype=torch.uint8))
+        self.register_buffer("seen", torch.ones(cells, dtype=torch.bool))
+
+    @torch.no_grad()
+    def observe(self, positions: Float[Tensor, "samples 3"], density: Float[Tensor, " samples"]) -> None:
+        """Takes note of densities that were evaluated anyway; `refresh_bits` makes them count."""
+        cell, inside = march_reference.cells(positions, self.resolution, self.cascades)
+        self._kernel().observe(self.values, torch.where(inside, cell, -1), density, _DECAY)
+
+    @torch.no_grad()
+    def explore(self, density: DensityFunction, cells: Int[Tensor, " cells"], generator: torch.Generator) -> None:
+        """Evaluates the field at a random place in each of the given cells and takes note."""
+        for part in cells.split(1 << 17):
+            jitter = torch.rand(len(part), 3, generator=generator).to(part.device)
+            found = density(self._places(part, jitter))
+            self._kernel().observe(self.values, part, found, _DECAY)
+
+    @torch.no_grad()
+    def refresh_bits(self) -> None:
+        """Decides anew which cells are occupied."""
+        mean = self.values.double().mean().item()
+        threshold = min(_THICKNESS / self.smallest_step, mean)
+        self.bits.copy_(self._kernel().pack(torch.where(self.seen, self.values, -1.0), threshold))
+
+    def random_cells(self, count: int, generator: torch.Generator) -> Int[Tensor, " cells"]:
+        """Cells drawn uniformly, with repetition."""
+        return torch.randint(len(self.values), (count,), generator=generator).to(self.values.device)
+
+    def all_cells(self) -> Int[Tensor, " cells"]:
+        """Every cell."""
+        return torch.arange(len(self.values), device=self.values.device)
+
+    def occupied_fraction(self) -> float:
+        """Share of all cells that are occupied."""
+        counts = torch.tensor([bin(byte).count("1") for byte in range(256)], device=self.bits.device)
+        return counts[self.bits.long()].sum().item() / len(self.values)
+
+    def forget_unseen(self, sees: Callable[[Float[Tensor, "points 3"]], Bool[Tensor, " points"]]) -> None:
+        """Empties, for good, cells that no camera sees; `sees` says of points whether any camera does."""
+        self.seen.copy_(sees(self._places(self.all_cells(), torch.full((1, 3), 0.5, device=self.values.device))))
+
+    def _places(self, cells: Tensor, within: Tensor) -> Tensor:
+        cascade, rest = cells // self.resolution**3, cells % self.resolution**3
+        axes = torch.stack(
+            [rest // self.resolution**2, rest // self.resolution % self.resolution, rest % self.resolution], dim=1
+        )
+        side = torch.pow(2.0, cascade.float())[:, None]
+        return 0.5 + ((axes + within) / self.resolution - 0.5) * side
+
+    def _kernel(self):
+        return select(
+            "occupancy",
+            package=kernels.__name__,
+            device=self.values.device,
+            dtype=self.values.dtype,
+            backend=self.backend,
+        )

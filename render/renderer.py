@@ -1,0 +1,113 @@
+"""Volume rendering of a radiance field, given as callables, along any rays."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .cameras import Cameras
+from .composite import composite
+from .marching import Marcher, Thinning, visible_samples
+from .occupancy import DensityFunction, OccupancyGrid
+from .samples import Rays, Stepping
+
+RadianceFunction = Callable[
+    [Float[Tensor, "samples 3"], Float[Tensor, "samples 3"]],
+    tuple[Float[Tensor, " samples"], Float[Tensor, "samples 3"]],
+]
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What rays see.
+
+    Attributes:
+        color: RGB over the background (rays, 3).
+        opacity: Share of light that the scene stops (rays,), in [0, 1].
+        depth: Expected distance along the ray where it is stopped (rays,), scene units; 0 where the scene is transparent.
+        samples: How many samples were composited.
+        evaluated: How many densities were evaluated to find them.
+    """
+
+    color: Float[Tensor, "rays 3"]
+    opacity: Float[Tensor, " rays"]
+    depth: Float[Tensor, " rays"]
+    samples: int
+    evaluated: int
+
+
+@dataclass(frozen=True)
+class Renderer:
+    """Renders rays through a radiance field: the walk of a training step without its gradients or with them.
+
+    Attributes:
+        density: The field's density at positions.
+        radiance: Its density and colour at positions seen along directions.
+        occupancy: Where it may be anything but empty.
+        stepping: How long samples are.
+        near: Nothing is sampled closer to a ray's origin, scene units.
+        thinning: Which samples are worth a colour.
+        backend: Which kernels run, see `fields.kernels.dispatch`.
+    """
+
+    density: DensityFunction
+    radiance: RadianceFunction
+    occupancy: OccupancyGrid
+    stepping: Stepping
+    near: float = 0.0
+    thinning: Thinning = Thinning()
+    backend: str = "auto"
+
+    def render(
+        self,
+        rays: Rays,
+        background: Float[Tensor, "#rays 3"],
+        *,
+        jitter: Float[Tensor, " rays"] | None = None,
+        on_density: Callable[[Tensor, Tensor], None] | None = None,
+    ) -> Rendering:
+        """Renders one batch of rays; colour, opacity and depth carry gradients to the field's parameters.
+
+        Args:
+            rays: Scene coordinates.
+            background: RGB in [0, 1] behind the scene, for all rays or each.
+            jitter: Shifts of the rays' samples in [0, 1), see `Marcher`.
+            on_density: Is told all positions and densities that were evaluated to find the samples.
+        """
+        marcher = Marcher(rays, self.occupancy, self.stepping, near=self.near, jitter=jitter, backend=self.backend)
+        samples, evaluated = visible_samples(
+            marcher, self.density, self.thinning, on_density=on_density, backend=self.backend
+        )
+        density, color = self.radiance(samples.positions, rays.directions[samples.ray_indices])
+        seen = composite(density, color, samples.t_starts, samples.t_ends, samples.ray_starts, backend=self.backend)
+        return Rendering(
+            seen.color + (1.0 - seen.opacity)[:, None] * background,
+            seen.opacity,
+            seen.depth / seen.opacity.clamp(min=1e-6),
+            len(samples),
+            evaluated,
+        )
+
+    @torch.no_grad()
+    def render_image(
+        self, cameras: Cameras, index: int, background: Float[Tensor, " 3"], *, chunk: int = 1 << 15
+    ) -> dict[str, Tensor]:
+        """Renders one camera's whole picture, chunk by chunk: `color` (h, w, 3), `opacity` (h, w) and `depth` (h, w)."""
+        width, height = (int(size) for size in cameras.sizes[index])
+        device = cameras.focal.device
+        total = width * height
+        color, opacity, depth = (torch.empty(total, n, device=device) for n in (3, 1, 1))
+        for start in range(0, total, chunk):
+            pixel = torch.arange(start, min(start + chunk, total), device=device)
+            places = torch.stack([pixel % width + 0.5, pixel // width + 0.5], dim=1)
+            rays = Rays(*cameras.rays(places, torch.full_like(pixel, index)))
+            part = self.render(rays, background)
+            span = slice(start, start + len(pixel))
+            color[span], opacity[span, 0], depth[span, 0] = part.color, part.opacity, part.depth
+        return {
+            "color": color.view(height, width, 3),
+            "opacity": opacity.view(height, width),
+            "depth": depth.view(height, width),
+        }

@@ -1,0 +1,76 @@
+import json
+import math
+
+import pytest
+import torch
+
+from neufield.tools.metrics import HIGHEST_PSNR, psnr, score, ssim
+
+
+def picture(seed: int = 0, height: int = 24, width: int = 31) -> torch.Tensor:
+    return torch.rand(height, width, 3, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("error", [0.5, 0.1, 1e-3])
+def test_psnr_of_a_constant_error_has_a_closed_form(error: float):
+    target = torch.full((12, 15, 3), 0.25)
+    assert psnr(target + error, target) == pytest.approx(-20 * math.log10(error), rel=1e-4)
+
+
+def test_psnr_is_of_the_mean_error_not_the_mean_of_psnrs():
+    target = torch.zeros(12, 12, 3)
+    predicted = target.clone()
+    predicted[:6] = 0.2
+    assert psnr(predicted, target) == pytest.approx(-10 * math.log10(0.5 * 0.2**2), abs=1e-4)
+
+
+def test_identical_pictures_score_the_highest_and_stay_valid_json():
+    scores = score(picture(), picture())
+    assert scores["psnr"] == HIGHEST_PSNR
+    assert scores["ssim"] == pytest.approx(1.0, abs=1e-6)
+    assert json.loads(json.dumps(scores, allow_nan=False)) == scores
+
+
+def test_rounding_to_8_bits_stays_far_below_the_cut():
+    target = picture(height=100, width=100)
+    assert 58 < psnr((target * 255).round() / 255, target) < 60
+
+
+def test_scores_fall_as_noise_grows():
+    target = 0.25 + 0.5 * picture()
+    noise = torch.randn(target.shape, generator=torch.Generator().manual_seed(1))
+    scores = [score(target + amount * noise, target) for amount in (0.01, 0.05, 0.2)]
+    for name in ("psnr", "ssim"):
+        values = [one[name] for one in scores]
+        assert values == sorted(values, reverse=True)
+
+
+def test_ssim_agrees_with_its_definition_on_flat_pictures():
+    # No variance anywhere: only the luminance term (2ab + c1) / (a² + b² + c1) is left.
+    a, b, c1 = 0.3, 0.6, 0.01**2
+    found = ssim(torch.full((20, 20, 3), a), torch.full((20, 20, 3), b))
+    assert found == pytest.approx((2 * a * b + c1) / (a * a + b * b + c1), rel=1e-3)
+
+
+def test_scores_do_not_change_when_both_pictures_are_mirrored():
+    first, second = picture(1), picture(2)
+    mirrored = score(first.flip(1), second.flip(1))
+    assert mirrored == pytest.approx(score(first, second), rel=1e-5)
+
+
+def test_pictures_of_different_sizes_are_refused():
+    with pytest.raises(ValueError, match=r"one size, found 31 x 24 pixels against 30 x 24 pixels"):
+        psnr(picture(), picture(width=30))
+
+
+def test_pictures_smaller_than_the_window_are_refused():
+    with pytest.raises(ValueError, match=r"at least 11 x 11 pixels, found 40 x 10 pixels"):
+        ssim(picture(height=10, width=40), picture(height=10, width=40))
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_values_that_are_not_finite_are_refused(bad: float):
+    broken = picture()
+    broken[3, 4, 1] = bad
+    with pytest.raises(ValueError, match="the predicted picture has NaN or infinite values"):
+        score(broken, picture())

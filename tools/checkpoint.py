@@ -1,0 +1,92 @@
+"""Checkpoints: one safetensors file, its facts as JSON in the header; written aside, flushed to disk, renamed. No pickle."""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .errors import RunError
+from .whole_file import whole_file
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Tensors by name, and the plain facts beside them (step, seconds, ray count, ...)."""
+
+    tensors: dict[str, Tensor]
+    facts: dict[str, Any]
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Writes a checkpoint so that `path` always holds a whole one, whenever the machine stops."""
+    from safetensors.torch import save_file
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
+    header = {"format": "neufield", "version": str(VERSION), "facts": json.dumps(checkpoint.facts)}
+    with whole_file(path) as aside:
+        save_file(tensors, aside, metadata=header)
+        _flush(aside)
+    _flush(path.parent)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint.
+
+    Raises:
+        RunError: There is none, it is damaged or cut short, or it was written by another version.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        raise RunError(
+            f"There is no checkpoint {path}: the run was stopped before its first one. Train it again with --force."
+        )
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            if header.get("format") != "neufield":
+                raise RunError(f"{path} is not a checkpoint of neufield.")
+            if header.get("version") != str(VERSION):
+                raise RunError(
+                    f"{path} was written in version {header.get('version')} of the checkpoint format, this neufield reads "
+                    f"version {VERSION}. Use the neufield that wrote it, or train again with --force."
+                )
+            facts = json.loads(header["facts"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
+        raise RunError(
+            f"The checkpoint {path} is damaged or cut short ({error}). Train the run again with --force."
+        ) from None
+    return Checkpoint(tensors, facts)
+
+
+def load_into(targets: dict[str, Tensor], tensors: dict[str, Tensor], prefix: str, path: Path) -> None:
+    """Copies the checkpoint's tensors `prefix`NAME into `targets`, in place.
+
+    Raises:
+        RunError: A tensor is missing or of another shape: the checkpoint belongs to other settings.
+    """
+    for name, target in targets.items():
+        found = tensors.get(prefix + name)
+        if found is None or found.shape != target.shape or found.dtype != target.dtype:
+            what = "is missing" if found is None else f"is {found.dtype} {tuple(found.shape)}"
+            raise RunError(
+                f"The checkpoint {path} does not fit the run's config.yaml: {prefix}{name} {what}, expected "
+                f"{target.dtype} {tuple(target.shape)}."
+            )
+        with torch.no_grad():
+            target.copy_(found)
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,70 @@
+"""The command line: which commands there are, and one clear sentence where something is wrong."""
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+_COMMANDS = {
+    "demo": "train on a built-in scene: the whole program in about two minutes",
+    "nerf": "train a NeRF on a folder of posed photos",
+    "eval": "score a run on its held-out photos and write its report",
+    "render": "render a video of a run",
+    "resume": "go on with a run that was stopped, or train it longer",
+    "data check": "say what a folder holds and what is wrong with it, before any training",
+}
+
+_USAGE = """neufield: neural fields from photos, on a plain CPU or a GPU.
+
+usage: neufield COMMAND [OPTIONS]        neufield COMMAND --help tells a command's options
+
+{commands}
+
+Start with `neufield demo`, then `neufield nerf PHOTOS_FOLDER`. Runs are folders in runs/; open their report.html.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code: 0, 2 for bad input (told in one sentence), 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    name, rest = _split(arguments)
+    if name is None:
+        if arguments and arguments[0] not in ("-h", "--help", "--version"):
+            print(f"neufield: there is no command {arguments[0]!r}. Try: neufield --help", file=sys.stderr)
+            return 2
+        if "--version" in arguments:
+            from importlib.metadata import version
+
+            print(f"neufield {version('neufield')}")
+            return 0
+        print(_USAGE.format(commands="\n".join(f"  {key:<12}{text}" for key, text in _COMMANDS.items())))
+        return 0 if arguments else 2
+    command: Callable[[list[str]], str] = getattr(importlib.import_module(".commands", __package__), _function(name))
+    try:
+        print(command(rest), flush=True)
+    except KeyboardInterrupt:
+        print("neufield: interrupted.", file=sys.stderr)
+        return 130
+    except (ValueError, OSError, FloatingPointError) as error:
+        if os.environ.get("NEUFIELD_TRACEBACK"):
+            raise
+        print(f"neufield: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _split(arguments: list[str]) -> tuple[str | None, list[str]]:
+    """The command that the first one or two words name, and what follows."""
+    for words in (2, 1):
+        name = " ".join(arguments[:words])
+        if name in _COMMANDS and len(arguments) >= words:
+            return name, arguments[words:]
+    return None, arguments
+
+
+def _function(name: str) -> str:
+    return name.replace(" ", "_") + "_command"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

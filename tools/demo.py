@@ -1,0 +1,35 @@
+"""`neufield demo`: the main job on a scene that the program draws itself."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from ..configs.nerf_config import NerfConfig
+from .nerf_run import BUILT_IN, evaluate_run, start
+from .progress import Progress
+from .render_run import render_video
+from .run_folder import RunFolder
+
+
+def demo(config: NerfConfig) -> str:
+    """Trains on the built-in scene, scores it, writes the turntable and the report; returns the result in one line."""
+    progress = Progress(quiet=config.quiet)
+    progress.say("Drawing the scene: 60 photos of textured solids, a glossy one among them, by ray tracing.")
+    result = start(replace(config, data=BUILT_IN, name=config.name or "demo"))
+    run = RunFolder.open(config.runs / (config.name or "demo"))
+    progress.say("Rendering the turntable.")
+    render_video(run, progress=progress)
+    result = evaluate_run(run)
+    progress.say(_next_commands(run.path))
+    return result
+
+
+def _next_commands(run: Path) -> str:
+    return "\n".join(
+        [
+            "What to try next:",
+            f"  neufield render {run} --path interpolate   a flight through the training cameras",
+            f"  neufield resume {run} --seconds 180        train longer",
+            "  neufield data check PHOTOS_FOLDER          see what a folder of yours holds",
+            "  neufield nerf PHOTOS_FOLDER                train on it",
+        ]
+    )

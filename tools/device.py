@@ -1,0 +1,39 @@
+"""Which device a command runs on, and how many threads torch may use beside the kernels."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def choose_device(name: str) -> torch.device:
+    """Turns auto, cpu, cuda or cuda:1 into a device that is there.
+
+    Raises:
+        ValueError: There is no such device, or the name means nothing.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"--device takes auto, cpu, cuda or cuda:N, got {name!r}.") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"--device {name}: torch sees {torch.cuda.device_count()} CUDA devices. Use --device cpu.")
+    return device
+
+
+@contextmanager
+def quiet_torch_threads(device: torch.device) -> Iterator[None]:
+    """Keeps torch to one thread on the CPU while numba's kernels have all cores.
+
+    What torch does between two kernels is small; a second pool of threads that wakes and sleeps beside numba's costs more than it
+    gains, and sums taken by one thread come out the same on every machine.
+    """
+    threads = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

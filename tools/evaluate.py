@@ -1,0 +1,121 @@
+"""`neufield eval`: scores a run on its held-out photos."""
+
+import json
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..datasets import PosedImages
+from .metrics import score
+from .nerf import NerfTask
+from .pictures import error_image, side_by_side, write_png
+from .radiance_model import blend
+from .run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class ScoredView:
+    """One held-out view: its scores and pictures, RGB (h, w, 3) in [0, 1]."""
+
+    name: str
+    scores: dict[str, float]
+    target: Tensor
+    render: Tensor
+    depth: Tensor
+    opacity: Tensor
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Held-out numbers of a run.
+
+    Attributes:
+        views: Every held-out view.
+        protocol: How they were scored, in words.
+        seconds: What rendering them took.
+    """
+
+    views: list[ScoredView]
+    protocol: dict[str, str]
+    seconds: float
+
+    @property
+    def mean(self) -> dict[str, float]:
+        """Mean over the views of each score."""
+        names = self.views[0].scores if self.views else {}
+        return {name: sum(view.scores[name] for view in self.views) / len(self.views) for name in names}
+
+
+def evaluate(task: NerfTask) -> Evaluation:
+    """Renders and scores every held-out view at its full size."""
+    start = time.perf_counter()
+    views = [score_view(task, index) for index in range(len(task.scene.test))]
+    return Evaluation(views, protocol(task), time.perf_counter() - start)
+
+
+def score_view(task: NerfTask, index: int) -> ScoredView:
+    """Renders and scores one held-out view."""
+    views = task.scene.test
+    behind = torch.zeros(3, device=task.device) if task.background is None else task.background
+    picture = task.model.renderer().render_image(views.cameras.to(task.device), index, behind)
+    render = picture["color"].clamp(0.0, 1.0).cpu()
+    target = blend(views.image(index), behind.cpu())
+    return ScoredView(
+        views.names[index], score(render, target), target, render, picture["depth"].cpu(), picture["opacity"].cpu()
+    )
+
+
+def protocol(task: NerfTask) -> dict[str, str]:
+    """How held-out views are scored, in words."""
+    scene, config = task.scene, task.config
+    return {
+        "views": f"{len(scene.test)} held out of {len(scene.test) + len(scene.train)}: {scene.split_rule}",
+        "resolution": _sizes(scene.test),
+        "background": {"none": "none (photos are opaque)"}.get(config.background, f"{config.background}, in training and in scoring")
+        if config.background != "white"
+        else "white in scoring; random colours in training",
+        "psnr": "mean over views of the PSNR of all pixels, values in [0, 1]",
+        "ssim": "window 11, sigma 1.5, data range 1",
+        "weights": f"running average, decay {config.optimizer.average} per step" if config.optimizer.average else "the last step's",
+        "crop": "none",
+    }
+
+
+def _sizes(images: PosedImages) -> str:
+    sizes = sorted({(int(width), int(height)) for width, height in images.cameras.sizes})
+    told = ", ".join(f"{width}x{height}" for width, height in sizes[:3])
+    return told + (f" and {len(sizes) - 3} more sizes" if len(sizes) > 3 else "")
+
+
+def write_evaluation(run: RunFolder, evaluation: Evaluation, *, training_seconds: float) -> dict[str, Any]:
+    """Writes evaluation.json and a picture per view (target, render, error); returns what the file says."""
+    content = {
+        "protocol": evaluation.protocol,
+        "mean": evaluation.mean,
+        "views": [{"name": view.name, **view.scores} for view in evaluation.views],
+        "seconds": training_seconds,
+        "render_seconds": evaluation.seconds,
+        "peak_memory_bytes": peak_memory_bytes(),
+    }
+    for view in evaluation.views:
+        strip = side_by_side([view.target, view.render, error_image(view.render, view.target)])
+        write_png(run.outputs / "held_out" / f"{_file_stem(view.name)}.png", strip)
+    run.write_text(run.evaluation, json.dumps(content, indent=1))
+    return content
+
+
+def _file_stem(name: str) -> str:
+    """A view's name as a file name: folders joined, the ending dropped."""
+    stem = name.rsplit(".", 1)[0] if "." in name.rsplit("/", 1)[-1] else name
+    return stem.strip("./").replace("/", "_")
+
+
+def peak_memory_bytes() -> int:
+    """The most memory this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,242 @@
+"""The fitting loop that every task uses: optimiser, schedule, averaging, logging, evaluation, checkpoints, stopping."""
+
+import math
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ..fields import Adam
+from .averaging import WeightAverage
+from .checkpoint import Checkpoint, load_checkpoint, load_into, save_checkpoint
+from .progress import Progress
+from .run_folder import RunFolder
+
+_LOG_EVERY_SECONDS = 2.0
+_CURVE_SECONDS = (15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0)
+_CURVE_SHARES = (0.05, 0.1, 0.2, 0.4)
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How long a fit lasts and how fast it learns.
+
+    Attributes:
+        seconds: Training time; evaluation and checkpoints do not count.
+        steps: Number of steps; with it, progress is counted in steps and nothing depends on the clock.
+        rate: Learning rate.
+        decay_from: Share of the training after which the rate falls exponentially.
+        decay_to: What share of the rate is left at the end.
+        average: Decay of the weights' running average, per step.
+        checkpoint_seconds: Time between checkpoints.
+        checkpoint_steps: Also one every so many steps; None: by the clock alone.
+    """
+
+    seconds: float | None
+    steps: int | None
+    rate: float
+    decay_from: float
+    decay_to: float
+    average: float
+    checkpoint_seconds: float = 60.0
+    checkpoint_steps: int | None = None
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the training that is done, in [0, 1]."""
+        if self.steps is not None:
+            return min(step / self.steps, 1.0)
+        return min(seconds / self.seconds, 1.0) if self.seconds else 1.0
+
+    def rate_at(self, progress: float) -> float:
+        """Learning rate at a share of the training."""
+        late = max(progress - self.decay_from, 0.0) / max(1.0 - self.decay_from, 1e-9)
+        return self.rate * self.decay_to**late
+
+
+class Task(Protocol):
+    """What is fitted, seen by the loop."""
+
+    module: nn.Module
+    """Everything that is saved: parameters and buffers."""
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups of parameters with their options of `Adam`."""
+        ...
+
+    def warm_up(self) -> None:
+        """Compiles or loads every kernel of a step; leaves no trace in parameters and buffers."""
+        ...
+
+    def losses(self, step: int, progress: float) -> dict[str, Tensor]:
+        """The weighted terms of the objective for this step; the loop minimises their sum. Random numbers depend on step alone."""
+        ...
+
+    def after_step(self, step: int, progress: float) -> None:
+        """Upkeep that needs no gradient."""
+        ...
+
+    def counters(self) -> dict[str, float]:
+        """Totals since the start of what a step consumes (rays, samples), for the log."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """Plain numbers that the next step depends on, for the checkpoint."""
+        ...
+
+    def restore(self, facts: dict[str, Any]) -> None:
+        """Takes them back."""
+        ...
+
+    def quick_score(self) -> dict[str, float]:
+        """Held-out numbers that are cheap to get, for the curve."""
+        ...
+
+
+class Fitter:
+    """Fits a task and keeps its run folder complete at any moment.
+
+    Args:
+        task: What is fitted.
+        settings: For how long and how fast.
+        run: Where checkpoints and metrics go.
+        progress: Shows people how it goes.
+    """
+
+    def __init__(self, task: Task, settings: FitSettings, run: RunFolder, progress: Progress) -> None:
+        self.task, self.settings, self.run, self.progress = task, settings, run, progress
+        self.optimizer = Adam(task.parameter_groups(), rate=settings.rate)
+        self.average = WeightAverage(task.module, settings.average)
+        self.step, self.seconds = 0, 0.0
+        self.warm_up_seconds = 0.0
+        self._interrupted = False
+        self._curve: list[float] = []
+
+    def fit(self) -> bool:
+        """Trains to the end, or until Ctrl-C; either way the last step is in the checkpoint. Returns whether the end was reached."""
+        start = time.perf_counter()
+        self.task.warm_up()
+        self.warm_up_seconds = time.perf_counter() - start
+        self.progress.say(f"Kernels ready after {self.warm_up_seconds:.0f} s.")
+        self._plan_curve()
+        saved = logged = self.seconds
+        with self._stoppable(), self.progress:
+            while not self._interrupted and self.settings.progress(self.step, self.seconds) < 1.0:
+                begin = time.perf_counter()
+                losses = self._one_step()
+                self.seconds += time.perf_counter() - begin
+                if self.seconds - logged >= _LOG_EVERY_SECONDS or self.step == 1:
+                    logged = self.seconds
+                    self._log(losses)
+                self._score_when_due()
+                due = self.settings.checkpoint_steps and self.step % self.settings.checkpoint_steps == 0
+                if due or self.seconds - saved >= self.settings.checkpoint_seconds:
+                    saved = self.seconds
+                    self.save()
+        self.save()
+        return not self._interrupted
+
+    def _one_step(self) -> dict[str, Tensor]:
+        progress = self.settings.progress(self.step, self.seconds)
+        losses = self.task.losses(self.step, progress)
+        torch.stack(list(losses.values())).sum().backward()
+        for group in self.optimizer.param_groups:
+            group["rate"] = self.settings.rate_at(progress)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.average.update(self.step)
+        self.task.after_step(self.step, progress)
+        self.step += 1
+        return losses
+
+    def _plan_curve(self) -> None:
+        """Seconds (or steps) at which the held-out score is taken, beside the end."""
+        if self.settings.steps is not None:
+            marks = [share * self.settings.steps for share in _CURVE_SHARES]
+            done = float(self.step)
+        else:
+            marks, done = (
+                [mark for mark in _CURVE_SECONDS if mark < 0.95 * (self.settings.seconds or 0.0)],
+                self.seconds,
+            )
+        self._curve = [mark for mark in marks if mark > done]
+
+    def _score_when_due(self) -> None:
+        if self._curve and (self.step if self.settings.steps is not None else self.seconds) >= self._curve[0]:
+            self._curve.pop(0)
+            self.score()
+
+    def score(self) -> None:
+        """Takes the quick held-out score now and logs it."""
+        with self.average.applied():
+            scores = self.task.quick_score()
+        if scores:
+            self.run.log({"step": self.step, "seconds": self.seconds, "held_out": scores})
+            told = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
+            self.progress.say(f"After {self.seconds:.0f} s, {self.step} steps: held-out {told}")
+
+    def _log(self, losses: dict[str, Tensor]) -> None:
+        values = {name: value.item() for name, value in losses.items()}
+        bad = [name for name, value in values.items() if not math.isfinite(value)]
+        if bad:
+            raise FloatingPointError(f"The loss {bad[0]} is not finite at step {self.step}; lower --optimizer.rate.")
+        counters = self.task.counters()
+        line = {"step": self.step, "seconds": self.seconds, "losses": values, "counters": counters}
+        self.run.log(line)
+        self.progress.update(self.step, self.seconds, self.settings.progress(self.step, self.seconds), values, counters)
+
+    def save(self) -> None:
+        """Writes the checkpoint."""
+        tensors = {f"model.{name}": tensor for name, tensor in self.task.module.state_dict().items()}
+        tensors |= {f"average.{name}": tensor for name, tensor in self.average.tensors.items()}
+        tensors |= {f"optimizer.{name}": tensor for name, tensor in self._optimizer_tensors().items()}
+        facts = {"step": self.step, "seconds": self.seconds, "task": self.task.facts()}
+        save_checkpoint(self.run.checkpoint, Checkpoint(tensors, facts))
+
+    def resume(self) -> None:
+        """Goes back to the run's checkpoint.
+
+        Raises:
+            RunError: There is none, or it does not fit.
+        """
+        path = self.run.checkpoint
+        checkpoint = load_checkpoint(path)
+        load_into(self.task.module.state_dict(), checkpoint.tensors, "model.", path)
+        load_into(self.average.tensors, checkpoint.tensors, "average.", path)
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                self.optimizer.prepare(parameter)
+        load_into(self._optimizer_tensors(), checkpoint.tensors, "optimizer.", path)
+        self.step, self.seconds = checkpoint.facts["step"], checkpoint.facts["seconds"]
+        self.task.restore(checkpoint.facts["task"])
+        self.run.rewind_metrics(self.step)
+
+    def _optimizer_tensors(self) -> dict[str, Tensor]:
+        names = {parameter: name for name, parameter in self.task.module.named_parameters()}
+        return {
+            f"{names[parameter]}.{key}": value
+            for parameter, state in self.optimizer.state.items()
+            for key, value in state.items()
+        }
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Ctrl-C ends the training after the current step; a second one ends the program."""
+
+        def stop(_number: int, _frame: Any) -> None:
+            self._interrupted = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+        try:
+            previous = signal.signal(signal.SIGINT, stop)
+        except ValueError:  # not the main thread: somebody else minds the signals
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, previous)

@@ -1,0 +1,185 @@
+"""`neufield nerf`: trains a radiance field on posed photos."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..configs.nerf_config import NerfConfig
+from ..datasets import PosedImages, PosedScene
+from ..render import Rays
+from .fitting import FitSettings
+from .radiance_model import RadianceModel, background_color, blend, psnr_of
+
+_FEWEST_RAYS, _MOST_RAYS = 64, 1 << 17
+_FIRST_RAYS = 1024
+_REFRESH_EVERY = 16
+_EXPLORED_CELLS = 1 << 14
+_ALL_CELLS_AT_ONCE = 1 << 21
+_QUICK_VIEWS, _QUICK_PIXELS = 8, 40_000
+
+
+def fit_settings(config: NerfConfig) -> FitSettings:
+    """The part of the settings that the fitting loop needs."""
+    optimizer = config.optimizer
+    return FitSettings(
+        seconds=None if config.steps else config.seconds,
+        steps=config.steps,
+        rate=optimizer.rate,
+        decay_from=optimizer.decay_from,
+        decay_to=optimizer.decay_to,
+        average=optimizer.average,
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
+
+
+class NerfTask:
+    """Fits a `RadianceModel` to photos: pixels → rays → samples that can be seen → colours → Huber error.
+
+    A step's random numbers depend on the seed and the step alone, so that a resumed run draws the same ones.
+
+    Args:
+        config: The run's settings.
+        scene: The photos.
+        device: Where the model and the photos lie.
+    """
+
+    def __init__(self, config: NerfConfig, scene: PosedScene, device: torch.device) -> None:
+        self.config, self.scene, self.device = config, scene, device
+        self.model = RadianceModel(config, extent=scene.extent, near=scene.near).to(device)
+        self.module = self.model
+        self.background = background_color(
+            config.background, transparent=scene.background == "alpha", device=device
+        )
+        self.cameras = scene.train.cameras.to(device)
+        self.rays_per_step = _FIRST_RAYS
+        self.rays_drawn = self.samples_kept = self.samples_evaluated = 0
+        self._generator = torch.Generator()
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The table is updated where it has a gradient; the networks have an L2 penalty."""
+        field = self.model.field
+        networks = [field.density_network.weights, field.color_network.weights]
+        return [
+            {"params": [field.grid.table], "sparse": True},
+            {"params": networks, "weight_decay": self.config.optimizer.weight_decay},
+        ]
+
+    def warm_up(self) -> None:
+        """Compiles or loads every kernel of a step, on rays that see next to nothing."""
+        bits = self.model.occupancy.bits.clone()
+        values = self.model.occupancy.values.clone()
+        losses = self._losses(step=0, coarseness=64.0, rays=_FEWEST_RAYS)
+        sum(losses.values()).backward()  # pyright: ignore[reportAttributeAccessIssue]
+        self._explore(self.model.occupancy.all_cells()[:64])
+        self.model.zero_grad()
+        self.model.occupancy.bits.copy_(bits)
+        self.model.occupancy.values.copy_(values)
+        self.rays_drawn = self.samples_kept = self.samples_evaluated = 0
+        self.rays_per_step = _FIRST_RAYS
+
+    def losses(self, step: int, progress: float) -> dict[str, Tensor]:
+        """The Huber error of the colours of this step's rays."""
+        del progress
+        sampling = self.config.sampling
+        excess = (sampling.coarse_start - 1.0) * 0.5 ** (step / sampling.coarse_half_life)
+        return self._losses(step=step, coarseness=1.0 + (excess if excess > 0.01 else 0.0), rays=self.rays_per_step)
+
+    def _losses(self, *, step: int, coarseness: float, rays: int) -> dict[str, Tensor]:
+        generator = self._generator.manual_seed(self.config.seed * 1_000_003 + step)
+        batch = self.scene.train.sample(rays, generator)
+        jitter = torch.rand(rays, generator=generator).to(self.device)
+        behind = torch.rand(rays, 3, generator=generator).to(self.device)
+        if self.background is None:
+            behind.zero_()
+        origins, directions = self.cameras.rays(batch.pixels.to(self.device), batch.camera_indices.to(self.device))
+        rendering = self.model.renderer(coarseness=coarseness).render(
+            Rays(origins, directions), behind, jitter=jitter, on_density=self.model.occupancy.observe
+        )
+        target = blend(batch.colors.to(self.device), behind)
+        self._count(rays, rendering.samples, rendering.evaluated)
+        delta = self.config.optimizer.huber
+        return {"color": torch.nn.functional.huber_loss(rendering.color, target, delta=delta) / delta}
+
+    def _count(self, rays: int, samples: int, evaluated: int) -> None:
+        self.rays_drawn += rays
+        self.samples_kept += samples
+        self.samples_evaluated += evaluated
+        factor = min(max(self.config.sampling.samples / max(samples, 1), 0.5), 2.0)
+        self.rays_per_step = int(min(max(rays * factor, _FEWEST_RAYS), _MOST_RAYS))
+
+    def after_step(self, step: int, progress: float) -> None:
+        """Looks at cells that no ray came by, a few every 16 steps and all of them at steps 32, 64, 128, ..."""
+        del progress
+        step += 1
+        if step % _REFRESH_EVERY or step < 2 * _REFRESH_EVERY:
+            return
+        grid = self.model.occupancy
+        self._generator.manual_seed(self.config.seed * 1_000_003 + step + (1 << 40))
+        if step & (step - 1) == 0:
+            cells = grid.all_cells()
+            if len(cells) > _ALL_CELLS_AT_ONCE:
+                cells = grid.random_cells(_ALL_CELLS_AT_ONCE, self._generator)
+        else:
+            cells = grid.random_cells(_EXPLORED_CELLS, self._generator)
+        self._explore(cells)
+
+    def _explore(self, cells: Tensor) -> None:
+        grid = self.model.occupancy
+        with torch.no_grad():
+            grid.explore(self.model.field.density, cells, self._generator)
+        grid.refresh_bits()
+
+    def counters(self) -> dict[str, float]:
+        """Rays drawn and samples that had gradients, since the start."""
+        return {"rays": float(self.rays_drawn), "samples": float(self.samples_kept)}
+
+    def facts(self) -> dict[str, Any]:
+        """The ray count of the next step, and the totals."""
+        return {
+            "rays_per_step": self.rays_per_step,
+            "rays_drawn": self.rays_drawn,
+            "samples_kept": self.samples_kept,
+            "samples_evaluated": self.samples_evaluated,
+        }
+
+    def restore(self, facts: dict[str, Any]) -> None:
+        """Takes back what `facts` gave."""
+        self.rays_per_step = int(facts["rays_per_step"])
+        self.rays_drawn, self.samples_kept = int(facts["rays_drawn"]), int(facts["samples_kept"])
+        self.samples_evaluated = int(facts["samples_evaluated"])
+
+    def quick_score(self) -> dict[str, float]:
+        """PSNR over a lattice of pixels of up to 8 held-out views."""
+        views = self.scene.test
+        if not len(views):
+            return {}
+        chosen = torch.linspace(0, len(views) - 1, min(_QUICK_VIEWS, len(views))).round().long().unique()
+        scores = [self._lattice_score(views, int(index)) for index in chosen]
+        return {"psnr": sum(scores) / len(scores)}
+
+    @torch.no_grad()
+    def _lattice_score(self, views: PosedImages, index: int) -> float:
+        width, height = (int(size) for size in views.cameras.sizes[index])
+        spacing = max(1, math.ceil(math.sqrt(width * height / _QUICK_PIXELS)))
+        rows, columns = torch.meshgrid(
+            torch.arange(spacing // 2, height, spacing), torch.arange(spacing // 2, width, spacing), indexing="ij"
+        )
+        rows, columns = rows.reshape(-1), columns.reshape(-1)
+        places = torch.stack([columns, rows], dim=1) + 0.5
+        cameras = views.cameras.to(self.device)
+        rays = Rays(*cameras.rays(places.to(self.device), torch.full_like(rows, index).to(self.device)))
+        behind = torch.zeros(3, device=self.device) if self.background is None else self.background
+        seen = self.model.renderer().render(rays, behind[None]).color.clamp(0.0, 1.0)
+        target = blend(views.image(index)[rows, columns].to(self.device), behind)
+        return psnr_of((seen - target).square().mean().item())
+
+
+def resolved(config: NerfConfig, scene: PosedScene) -> NerfConfig:
+    """The settings with everything filled in that follows from the data."""
+    background = config.background
+    if background == "auto":
+        background = "white" if scene.background == "alpha" else "none"
+    return replace(config, background=background)

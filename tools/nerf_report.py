@@ -1,0 +1,127 @@
+"""What the report of a NeRF run says."""
+
+from typing import Any
+
+from ..configs.loading import to_yaml
+from .comparison import Comparison
+from .evaluate import Evaluation
+from .nerf import NerfTask
+from .pictures import error_image, to_uint8
+from .report import ReportContent, ReportSection, ReportSeries, ReportView
+from .run_folder import RunFolder
+
+
+def report_content(
+    run: RunFolder,
+    task: NerfTask,
+    evaluation: Evaluation,
+    content: dict[str, Any],
+    comparison: Comparison | None,
+    warm_up_seconds: float | None,
+) -> ReportContent:
+    """Gathers the page from the run's numbers, pictures and logs.
+
+    Args:
+        run: The run.
+        task: Its task, for the data's notes and the settings.
+        evaluation: The held-out views.
+        content: What evaluation.json says.
+        comparison: With another run, if asked for.
+        warm_up_seconds: How long the kernels took to compile or load, where that is known.
+    """
+    from .nerf_run import versions
+
+    lines = run.read_metrics()
+    mean = content["mean"]
+    curve = [(line["seconds"], line["held_out"]["psnr"]) for line in lines if "held_out" in line]
+    if mean:
+        curve.append((content["seconds"], mean["psnr"]))
+    turntable = run.outputs / "turntable.mp4"
+    return ReportContent(
+        title=run.path.name,
+        headline=f"{mean['psnr']:.2f} dB" if mean else "trained",
+        explanation=f"PSNR, mean of {len(evaluation.views)} held-out views" if mean else "no photo was held out",
+        protocol=evaluation.protocol,
+        figures={
+            **({"SSIM": f"{mean['ssim']:.3f}"} if mean else {}),
+            "training": f"{content['seconds']:.0f} s",
+            "photos": str(len(task.scene.train)),
+        },
+        views=[
+            ReportView(
+                view.name,
+                view.scores,
+                to_uint8(view.target),
+                to_uint8(view.render),
+                to_uint8(error_image(view.render, view.target)),
+            )
+            for view in evaluation.views
+        ],
+        curve=curve,
+        series=_series(lines),
+        sections=[] if comparison is None else [_comparison_section(comparison)],
+        video=turntable.read_bytes() if turntable.is_file() else None,
+        timings=_timings(content, len(evaluation.views), warm_up_seconds),
+        settings=to_yaml(task.config),
+        versions=versions(),
+        notes=task.scene.notes,
+        next_commands=[
+            ("turn around the scene", f"neufield render {run.path}"),
+            ("train longer, from here", f"neufield resume {run.path} --seconds {2 * content['seconds']:.0f}"),
+            ("the best preset", f"neufield nerf {task.config.data} --preset best --name {run.path.name}-best"),
+            (
+                "see what view dependence is worth",
+                f"neufield nerf {task.config.data} --view-dependence off --name {run.path.name}-flat --against {run.path}",
+            ),
+        ],
+    )
+
+
+def _series(lines: list[dict[str, Any]]) -> list[ReportSeries]:
+    steps = [line for line in lines if "losses" in line]
+    series = [
+        ReportSeries(f"Loss: {name}", [(line["seconds"], line["losses"][name]) for line in steps])
+        for name in (steps[0]["losses"] if steps else {})
+    ]
+    for name in steps[0]["counters"] if steps else {}:
+        rates = [
+            (b["seconds"], (b["counters"][name] - a["counters"][name]) / (b["seconds"] - a["seconds"]))
+            for a, b in zip(steps, steps[1:])
+            if b["seconds"] > a["seconds"]
+        ]
+        series.append(ReportSeries(f"{name.capitalize()} per second", rates))
+    return series
+
+
+def _timings(content: dict[str, Any], views: int, warm_up_seconds: float | None) -> dict[str, str]:
+    timings = {"training": f"{content['seconds']:.1f} s"}
+    if warm_up_seconds is not None:
+        timings["compiling or loading kernels, before the clock starts"] = f"{warm_up_seconds:.1f} s"
+    if views:
+        timings["rendering a held-out view"] = f"{content['render_seconds'] / views:.2f} s, scoring included"
+    timings["peak memory"] = f"{content['peak_memory_bytes'] / 2**30:.2f} GiB"
+    return timings
+
+
+def _comparison_section(comparison: Comparison) -> ReportSection:
+    here, there = comparison.names
+    top, left, side = comparison.crop
+    gain, crop_gain = (pair[0] - pair[1] for pair in (comparison.psnr, comparison.crop_psnr))
+    return ReportSection(
+        title=f"{here} against {there}",
+        text=(
+            f"Over all common held-out views {here} is {gain:+.2f} dB against {there}. The crop is where their errors differ "
+            f"the most: {side}x{side} pixels at row {top}, column {left} of {comparison.view}; there it is {crop_gain:+.2f} dB."
+        ),
+        images=[
+            (caption, to_uint8(picture))
+            for caption, picture in zip(("photo", here, there), comparison.pictures, strict=True)
+        ],
+        table=[
+            ("run", "PSNR, all pixels", "PSNR, crop"),
+            *(
+                (name, f"{psnr:.2f} dB", f"{crop:.2f} dB")
+                for name, psnr, crop in zip(comparison.names, comparison.psnr, comparison.crop_psnr, strict=True)
+            ),
+        ],
+    )

@@ -1,0 +1,90 @@
+"""A radiance field together with where it may be anything but empty: what a NeRF run saves, renders and exports."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from ..configs.nerf_config import NerfConfig
+from ..fields import HashGrid, RadianceField
+from ..render import OccupancyGrid, Renderer, Stepping, Thinning
+
+_CONE_ANGLE = 1.0 / 256.0
+
+
+class RadianceModel(nn.Module):
+    """A field, its occupancy grid, and the way they are sampled.
+
+    Args:
+        config: The run's settings.
+        extent: Side of the scene's box, a power of two.
+        near: Nothing is sampled closer to a camera, scene units.
+    """
+
+    def __init__(self, config: NerfConfig, *, extent: int, near: float) -> None:
+        super().__init__()
+        settings, sampling, backend = config.field, config.sampling, config.backend
+        self.near, self.sampling, self.backend = near, sampling, backend
+        self.extent = extent
+        smallest = 1.0 / sampling.steps_per_unit
+        grid = HashGrid(
+            3,
+            levels=settings.levels,
+            features=settings.features,
+            log2_table_size=settings.log2_table_size,
+            coarsest=settings.coarsest,
+            finest=settings.finest * extent,
+            seed=config.seed,
+            backend=backend,
+        )
+        self.field = RadianceField(
+            grid,
+            extent=extent,
+            width=settings.width,
+            density_layers=settings.density_layers,
+            color_layers=settings.color_layers,
+            view_dependence=config.view_dependence == "on",
+            seed=config.seed,
+            backend=backend,
+        )
+        self.occupancy = OccupancyGrid(
+            extent=extent, smallest_step=smallest, resolution=sampling.occupancy_resolution, backend=backend
+        )
+
+    def renderer(self, *, coarseness: float = 1.0) -> Renderer:
+        """Renders the model as it is now; samples are `coarseness` times as long as the settings say."""
+        cone = self.sampling.cone_angle
+        if cone is None:
+            cone = 0.0 if self.extent == 1 else _CONE_ANGLE
+        smallest = coarseness / self.sampling.steps_per_unit
+        largest = max(smallest, self.extent / self.sampling.occupancy_resolution)
+        return Renderer(
+            density=self.field.density,
+            radiance=self.field,
+            occupancy=self.occupancy,
+            stepping=Stepping(smallest, cone, largest),
+            near=self.near,
+            thinning=Thinning(least_weight=self.sampling.least_weight),
+            backend=self.backend,
+        )
+
+
+def background_color(name: str, *, transparent: bool, device: torch.device) -> Tensor | None:
+    """The RGB behind the scene, (3,); None where photos have no transparency and the field explains every pixel itself."""
+    if name == "none" or (name == "auto" and not transparent):
+        return None
+    return torch.full((3,), 0.0 if name == "black" else 1.0, device=device)
+
+
+def blend(colors: Tensor, background: Tensor) -> Tensor:
+    """Photo bytes (..., 3 or 4) with straight alpha, laid over a background; RGB in [0, 1]."""
+    values = colors.float() * (1.0 / 255.0)
+    if values.shape[-1] == 3:
+        return values
+    alpha = values[..., 3:]
+    return values[..., :3] * alpha + background * (1.0 - alpha)
+
+
+def psnr_of(mean_squared_error: float) -> float:
+    """PSNR in dB of a mean squared error of values in [0, 1]."""
+    return -10.0 * math.log10(max(mean_squared_error, 1e-10))

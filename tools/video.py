@@ -1,0 +1,93 @@
+"""Video files from a stream of frames: mp4 (H.264) or gif, by the ending of the name."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from .whole_file import whole_file
+
+
+def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], *, fps: float | int = 30) -> int:
+    """Writes frames as they come; never holds more than one or two, and the file appears complete or not at all.
+
+    Args:
+        path: Ends with `.mp4` (libx264, yuv420p: plays everywhere) or `.gif` (endless loop).
+        frames: Of one size. H.264 halves the colour resolution and needs even sizes: an odd side is made even by
+            repeating its last row or column.
+        fps: Frames per second, > 0. A gif counts time in hundredths of a second.
+
+    Returns:
+        How many frames were written.
+
+    Raises:
+        ValueError: The ending is another one, there are no frames, a frame differs in size, or fps is not positive.
+    """
+    ending = path.suffix.lower()
+    if ending not in (".mp4", ".gif"):
+        raise ValueError(f"a video's name must end with .mp4 or .gif, found {path.name!r}")
+    if not fps > 0:
+        raise ValueError(f"fps must be above 0, found {fps}")
+    with whole_file(path) as aside:
+        checked = _Checked(frames, path)
+        (_write_mp4 if ending == ".mp4" else _write_gif)(aside, checked, fps)
+        return checked.count
+
+
+class _Checked:
+    """Passes frames on, counts them and refuses one of another size or kind."""
+
+    def __init__(self, frames: Iterable[np.ndarray], path: Path):
+        self.count = 0
+        self._frames = iter(frames)
+        self._name = path.name
+        first = next(self._frames, None)
+        if first is None:
+            raise ValueError(f"{self._name}: there are no frames to write")
+        self.first: np.ndarray = first
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        wanted = (*self.first.shape[:2], 3)
+        for frame in itertools.chain([self.first], self._frames):
+            if frame.shape != wanted or frame.dtype != np.uint8:
+                raise ValueError(
+                    f"{self._name}: frame {self.count} must be uint8 of shape {wanted}, "
+                    f"found {frame.dtype} of shape {frame.shape}"
+                )
+            self.count += 1
+            yield np.ascontiguousarray(frame)
+
+
+def _write_mp4(aside: Path, frames: _Checked, fps: float | int) -> None:
+    import imageio_ffmpeg
+
+    height, width = frames.first.shape[:2]
+    odd = ((0, height % 2), (0, width % 2), (0, 0))
+    writer = imageio_ffmpeg.write_frames(
+        str(aside),
+        (width + width % 2, height + height % 2),
+        fps=fps,  # pyright: ignore[reportArgumentType]  # fractions work too
+        codec="libx264",
+        pix_fmt_out="yuv420p",
+        macro_block_size=1,
+        output_params=["-crf", "18", "-movflags", "+faststart"],
+    )
+    writer.send(None)
+    try:
+        for frame in frames:
+            writer.send(np.pad(frame, odd, mode="edge"))
+    finally:
+        writer.close()
+
+
+def _write_gif(aside: Path, frames: _Checked, fps: float | int) -> None:
+    from PIL import Image
+
+    # One palette for all frames, taken from the first: a palette a frame would flicker.
+    palette = Image.fromarray(frames.first).quantize(256, method=Image.Quantize.MEDIANCUT)
+    pictures = (Image.fromarray(frame).quantize(palette=palette) for frame in frames)
+    next(pictures).save(
+        aside, save_all=True, append_images=pictures, duration=max(round(100 / fps), 1) * 10, loop=0, optimize=False
+    )
