@@ -5,7 +5,7 @@ from pathlib import Path
 from .errors import DataError
 from .json_document import read_json
 from .listed_files import missing_note, require_images
-from .scene_frame import blender_frame
+from .scene_frame import SceneFrame, blender_frame
 from .transforms_frames import read_frames
 from .transforms_json import stated_frame
 from .views import Capture, Part, Report, View
@@ -39,7 +39,7 @@ def read_blender(folder: Path, report: Report, *, downscale: int = 1) -> Capture
     return Capture(tuple(views), held_out, frame, notes=tuple(notes))
 
 
-def _frame(folder: Path, report: Report):
+def _frame(folder: Path, report: Report) -> SceneFrame:
     try:
         return stated_frame(read_json(folder / "transforms_train.json")) or blender_frame()
     except DataError as error:

@@ -1,9 +1,10 @@
-"""COLMAP's model files, binary and text: `cameras`, `images` and `points3D`, every count checked against the file's length."""
+"""COLMAP's model files, binary and text: `cameras`, `images` and `points3D`; counts are checked by the length."""
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
@@ -84,10 +85,11 @@ class _BinaryReader:
     def _need(self, size: int) -> None:
         if size > len(self._bytes) - self._at:
             raise FormatError(
-                f"{self._name}: cut short: expected {size} bytes at byte {self._at}, the file has {len(self._bytes)}; {_REMEDY}"
+                f"{self._name}: cut short: expected {size} bytes at byte {self._at}, "
+                f"the file has {len(self._bytes)}; {_REMEDY}"
             )
 
-    def take(self, layout: struct.Struct) -> tuple[float, ...]:
+    def take(self, layout: struct.Struct) -> tuple[Any, ...]:
         self._need(layout.size)
         self._at += layout.size
         return layout.unpack_from(self._bytes, self._at - layout.size)

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from .errors import DataError
-from .image_files import decoding, read_image
+from .image_files import large_images_allowed, read_image
 from .loading import PreparedScene, prepare_scene
 from .scene_frame import SceneFrame
 from .views import View
@@ -70,7 +71,7 @@ class DataReport:
 
 
 def inspect_folder(folder: Path, *, holdout_every: int = 8, downscale: int = 1) -> DataReport:
-    """Looks at a folder as `load_posed_scene` would, decodes every image, and collects all faults rather than stop at one."""
+    """Looks at a folder as `load_posed_scene` would, decodes every image, and collects the faults it meets."""
     faults: list[DataError] = []
     prepared = None
     try:
@@ -85,7 +86,6 @@ def inspect_folder(folder: Path, *, holdout_every: int = 8, downscale: int = 1) 
 
 def _undecodable(views: Sequence[View]) -> list[str]:
     """Messages on images that cannot be decoded to their end."""
-    from concurrent.futures import ThreadPoolExecutor
 
     def fault(view: View) -> str | None:
         try:
@@ -94,7 +94,7 @@ def _undecodable(views: Sequence[View]) -> list[str]:
             return str(error)
         return None
 
-    with decoding(), ThreadPoolExecutor() as pool:
+    with large_images_allowed(), ThreadPoolExecutor() as pool:
         return [message for message in pool.map(fault, views) if message]
 
 

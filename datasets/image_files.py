@@ -3,7 +3,7 @@
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,14 +35,11 @@ class ImageHeader:
 
 
 @contextmanager
-def _large_images_allowed() -> Iterator[None]:
+def large_images_allowed() -> Generator[None, None, None]:
     """Keeps pillow from warning about large images: `PIXEL_LIMIT` decides. To be entered by the main thread only."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         yield
-
-
-decoding = _large_images_allowed
 
 
 def read_image_header(path: Path, name: str | None = None) -> ImageHeader:
@@ -57,7 +54,7 @@ def read_image_header(path: Path, name: str | None = None) -> ImageHeader:
     """
     name = name or str(path)
     try:
-        with _large_images_allowed(), Image.open(path) as image:
+        with large_images_allowed(), Image.open(path) as image:
             size, mode = image.size, image.mode
             has_alpha = mode in _ALPHA_MODES or "transparency" in image.info
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)

@@ -1,4 +1,4 @@
-"""LLFF's `poses_bounds.npy`: a pose, the image size, the focal length and the depth bounds of every image in `images`."""
+"""LLFF's `poses_bounds.npy`: pose, image size, focal length and depth bounds of every image in `images`."""
 
 from pathlib import Path
 
@@ -19,8 +19,8 @@ def read_llff(folder: Path, report: Report, *, downscale: int = 1) -> Capture:
     """Reads an LLFF capture: the rows belong to the images in `images`, sorted by name.
 
     Raises:
-        DataError: if the array has another shape or another number of rows than there are images, unless `report` collects
-            the fault.
+        DataError: if the array has another shape, or another number of rows than there are images, unless `report`
+            collects the fault.
     """
     try:
         rows = _read_rows(folder)

@@ -49,10 +49,10 @@ def load_posed_scene(
     Args:
         folder: Of a Blender scene, an instant-ngp or nerfstudio `transforms.json`, a COLMAP model, or LLFF's poses.
         memory_bytes: Pixels that take more than this are kept in a file that is mapped; half of the memory if None.
-        holdout_every: Every such image by name is held out, beginning with the first, where the format has no split of its own.
+        holdout_every: Every such image by name is held out, from the first on, if the format has no split of its own.
         cache: Where that file goes; the user's cache folder if None.
-        downscale: Width and height are divided by this: `images_2`, `images_4`, ... are used where they exist, else squares
-            of pixels are averaged on loading.
+        downscale: Width and height are divided by this: `images_2`, `images_4`, ... are used where they exist, else
+            squares of pixels are averaged on loading.
 
     Raises:
         DataError: a subclass named for what is wrong with the data, and a message that says where and what to do.
@@ -162,7 +162,7 @@ def _sized(views: Sequence[View], report: Report, downscale: int) -> tuple[list[
             transparent.add(view.path)
         sized.append(replace(view, lens=lens.reduced(view.reduce) if view.reduce > 1 else lens))
     notes = [
-        f"{count} of {len(views)} images are {factor} times smaller than their cameras say; the cameras are scaled to fit"
+        f"{count} of {len(views)} images are {factor} times smaller than their cameras say; cameras are scaled to fit"
         for factor, count in sorted(factors.items())
         if factor > 1
     ]
@@ -210,6 +210,6 @@ def _ordinal(number: int) -> str:
 
 def _too_few(folder: Path, train: Sequence[View], test: Sequence[View], rule: str) -> TooFewImagesError:
     return TooFewImagesError(
-        f"{folder}: expected at least {_FEWEST_IMAGES} images to train on and 1 held out ({rule}), found {len(train)} and "
-        f"{len(test)} that can be used; add posed images"
+        f"{folder}: expected at least {_FEWEST_IMAGES} images to train on and 1 held out ({rule}), "
+        f"found {len(train)} and {len(test)} that can be used; add posed images"
     )

@@ -13,7 +13,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from .errors import DataError
-from .image_files import decoding, read_image
+from .image_files import large_images_allowed, read_image
 from .views import View
 
 _DISK_MARGIN = 1.05
@@ -32,7 +32,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neufield"
 
 
-def first_pixels(views: Sequence[View]) -> Int[Tensor, "images+1"]:
+def first_pixels(views: Sequence[View]) -> Int[Tensor, "starts"]:
     """Where each image begins among all pixels, and where the last one ends."""
     areas = torch.tensor([0, *(view.lens.size[0] * view.lens.size[1] for view in views if view.lens.size)])
     return areas.cumsum(0)
@@ -84,7 +84,7 @@ def decode_all(views: Sequence[View], place: Callable[[int, np.ndarray], None], 
         image = read_image(view.path, view.name, channels=channels, reduce=view.reduce)
         place(i, image)
 
-    with decoding(), ThreadPoolExecutor(max_workers=min(32, os.cpu_count() or 1)) as pool:
+    with large_images_allowed(), ThreadPoolExecutor(max_workers=min(32, os.cpu_count() or 1)) as pool:
         futures = [pool.submit(work, i) for i in range(len(views))]
         try:
             for future in futures:
@@ -100,7 +100,8 @@ def _write_aside(path: Path, shape: tuple[int, int], fill: Callable[[np.ndarray]
     needed, free = shape[0] * shape[1], shutil.disk_usage(path.parent).free
     if needed * _DISK_MARGIN > free:
         raise DataError(
-            f"{path.parent}: expected {needed / 2**30:.1f} GiB of free disk for the pixels, found {free / 2**30:.1f} GiB; "
+            f"{path.parent}: expected {needed / 2**30:.1f} GiB of free disk for the pixels, "
+            f"found {free / 2**30:.1f} GiB; "
             "give a larger disk as cache, more memory, or a larger downscale"
         )
     aside = path.with_name(f"{path.name}.{os.getpid()}.part")

@@ -33,8 +33,8 @@ class PosedImages:
     """File names relative to the data folder."""
     pixels: UInt8[Tensor, "pixels channels"]
     """All images one after the other, each row by row: RGB or RGBA with straight alpha; maybe a memory map."""
-    first_pixel: Int[Tensor, "images+1"]
-    """The pixels of image i are `pixels[first_pixel[i]:first_pixel[i + 1]]`."""
+    first_pixel: Int[Tensor, "starts"]
+    """The pixels of image i are `pixels[first_pixel[i]:first_pixel[i + 1]]`; one entry more than images."""
 
     def __len__(self) -> int:
         return len(self.names)

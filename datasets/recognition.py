@@ -81,7 +81,7 @@ def _no_poses(folder: Path) -> str:
         return f"{message}, but poses in these folders of it: {listed(deeper)}; give one of them"
     if images:
         return (
-            f"{message}, and {images} images; get poses with COLMAP, e.g. put the images into {folder / 'images'} and run "
+            f"{message}, and {images} images; get poses with COLMAP: put the images into {folder / 'images'} and run "
             f"`colmap automatic_reconstructor --workspace_path {folder} --image_path {folder / 'images'}`"
         )
     return f"{message}, and no images; check the path"

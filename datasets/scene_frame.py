@@ -59,8 +59,8 @@ def frame_from_cameras(
 
     Args:
         world_from_camera: Poses in OpenCV axes.
-        points: Sparse points of the scene, strays among them; they set the box's side, and the depth of the scene where the
-            cameras' axes do not meet.
+        points: Sparse points of the scene, strays among them; they set the box's side, and the depth of the scene where
+            the cameras' axes do not meet.
         nearest: Distance of the nearest thing that a camera saw, world units.
 
     Returns:
@@ -82,8 +82,8 @@ def frame_from_cameras(
 def find_focus(world_from_camera: Float64[np.ndarray, "cameras 3 4"], points: Float64[np.ndarray, "points 3"]) -> Focus:
     """The point that is nearest to all optical axes in the least-squares sense, if the cameras look inward.
 
-    The point solves `sum_i (1 - d_i d_iᵀ) (p - o_i) = 0` with positions o and axes d. Cameras that look ahead side by side
-    focus in front of them, at the median depth of the points; cameras that look outward on their own middle.
+    The point solves `sum_i (1 - d_i d_iᵀ) (p - o_i) = 0` with positions o and axes d. Cameras that look ahead side by
+    side focus in front of them, at the median depth of the points; cameras that look outward on their own middle.
     """
     positions, axes = world_from_camera[:, :, 3], world_from_camera[:, :, 2]
     across = np.eye(3) - axes[:, :, None] * axes[:, None, :]

@@ -18,7 +18,7 @@ from .ray_tracing import Studio, display_from_linear
 from .still_life import GLOSSY_CENTER, GLOSSY_RADIUS, SCENE_RADIUS, still_life
 
 _FOCAL_PER_SIZE = 1.5
-_DISTANCE = 1.01 * SCENE_RADIUS * math.hypot(1, 2 * _FOCAL_PER_SIZE)  # the whole scene fits into every picture
+_DISTANCE = 1.04 * SCENE_RADIUS * math.hypot(1, 2 * _FOCAL_PER_SIZE)  # the whole scene fits into every picture
 _LOWEST, _HIGHEST = math.radians(7), math.radians(72)
 _SUBPIXELS = ((-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375))
 _RAYS_AT_ONCE = 160_000  # enough that time goes into arithmetic, not into calls

@@ -56,7 +56,7 @@ def read_transforms_json(folder: Path, report: Report, *, downscale: int = 1) ->
         views, split_rule, split_notes = _apply_split(document, frames.views)
         frame = stated_frame(document)
         if frame is None and not is_nerfstudio(folder):
-            frame = instant_ngp_frame(scale=_DEFAULT_SCALE, offset=(_DEFAULT_OFFSET,) * 3, aabb_scale=1.0)
+            frame = instant_ngp_frame(scale=_DEFAULT_SCALE, offset=_offset(document), aabb_scale=1.0)
     except DataError as error:
         report(error)
         return Capture(())

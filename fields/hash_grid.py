@@ -55,7 +55,10 @@ class HashGrid(nn.Module):
         self.table = nn.Parameter((torch.rand(self.geometry.parameters, generator=generator) * 2.0 - 1.0) * 1e-4)
 
     def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch features"]:
-        """Features at x, coarsest level first. Coordinates outside [0, 1] are clamped and get no gradient."""
+        """Features at x, coarsest level first.
+
+        Coordinates outside [0, 1] are clamped and NaN counts as 0; neither gets a gradient.
+        """
         if x.shape[-1] != self.in_features:
             raise ValueError(
                 f"This hash grid takes {self.in_features} coordinates, got a tensor of shape {tuple(x.shape)}."
@@ -74,8 +77,8 @@ class _Encode(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, table: Tensor, geometry: HashGridGeometry, backend: str) -> Tensor:
         ctx.save_for_backward(x, table)
-        ctx.geometry, ctx.backend = geometry, backend
-        return _kernel(x, table, backend).forward(x, table, geometry)
+        ctx.geometry, ctx.kernel = geometry, _kernel(x, table, backend)
+        return ctx.kernel.forward(x, table, geometry)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -86,8 +89,7 @@ class _Encode(torch.autograd.Function):
             encoded = hash_grid_reference.encode(x, table, ctx.geometry)
             found = iter(torch.autograd.grad(encoded, wanted, gradients[0], create_graph=True))
             return next(found) if for_x else None, next(found) if for_table else None, None, None
-        kernel = _kernel(x, table, ctx.backend)
-        return *kernel.backward(x, table, gradients[0], ctx.geometry, for_x=for_x, for_table=for_table), None, None
+        return *ctx.kernel.backward(x, table, gradients[0], ctx.geometry, for_x=for_x, for_table=for_table), None, None
 
 
 def _kernel(x: Tensor, table: Tensor, backend: str) -> Any:

@@ -65,9 +65,9 @@ class _Evaluate(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weights: Tensor, geometry: MLPGeometry, backend: str, keep: bool) -> Tensor:
-        out, kept = _kernel(x, weights, backend).forward(x, weights, geometry, keep=keep)
+        ctx.geometry, ctx.kernel = geometry, _kernel(x, weights, backend)
+        out, kept = ctx.kernel.forward(x, weights, geometry, keep=keep)
         ctx.save_for_backward(x, weights, *kept)
-        ctx.geometry, ctx.backend = geometry, backend
         return out
 
     @staticmethod
@@ -79,8 +79,7 @@ class _Evaluate(torch.autograd.Function):
             out = mlp_reference.evaluate(x, weights, ctx.geometry)
             found = iter(torch.autograd.grad(out, wanted, gradients[0], create_graph=True))
             return next(found) if for_x else None, next(found) if for_weights else None, None, None, None
-        kernel = _kernel(x, weights, ctx.backend)
-        return *kernel.backward(x, weights, tuple(kept), gradients[0], ctx.geometry, for_x=for_x), None, None, None
+        return *ctx.kernel.backward(x, weights, tuple(kept), gradients[0], ctx.geometry, for_x=for_x), None, None, None
 
 
 def _kernel(x: Tensor, weights: Tensor, backend: str) -> Any:

@@ -1,6 +1,7 @@
 """Where the scene may be anything but empty: nested grids of cells, a bit each, refreshed while the field is trained."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -32,6 +33,7 @@ class OccupancyGrid(nn.Module):
 
     values: Tensor
     bits: Tensor
+    seen: Tensor
 
     def __init__(self, *, extent: int, smallest_step: float, resolution: int = 128, backend: str = "auto") -> None:
         super().__init__()
@@ -92,7 +94,7 @@ class OccupancyGrid(nn.Module):
         side = torch.pow(2.0, cascade.float())[:, None]
         return 0.5 + ((axes + within) / self.resolution - 0.5) * side
 
-    def _kernel(self):
+    def _kernel(self) -> Any:
         return select(
             "occupancy",
             package=kernels.__name__,

@@ -1,6 +1,6 @@
 """A running average of the weights: what pictures are made with."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -34,7 +34,7 @@ class WeightAverage:
                 average.lerp_(self._parameters[name], 1.0 - self._keep)
 
     @contextmanager
-    def applied(self) -> Iterator[None]:
+    def applied(self) -> Generator[None]:
         """Inside the `with` block the module's parameters are the average."""
         self._swap()
         try:

@@ -40,7 +40,9 @@ def compare(names: tuple[str, str], here: list[ScoredView], there: list[ScoredVi
     pairs = [(view, others[view.name]) for view in here if view.name in others]
     pairs = [(a, b) for a, b in pairs if a.render.shape == b.render.shape]
     if not pairs:
-        raise ValueError(f"The runs {names[0]} and {names[1]} have no held-out view in common; compare runs on the same data.")
+        raise ValueError(
+            f"The runs {names[0]} and {names[1]} have no held-out view in common; compare runs on the same data."
+        )
     _, a, b, crop = max((_strongest_crop(a, b) for a, b in pairs), key=lambda found: found[0])
     top, left, side = crop
     window = (slice(top, top + side), slice(left, left + side))

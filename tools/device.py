@@ -1,6 +1,6 @@
 """Which device a command runs on, and how many threads torch may use beside the kernels."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import torch
@@ -24,7 +24,7 @@ def choose_device(name: str) -> torch.device:
 
 
 @contextmanager
-def quiet_torch_threads(device: torch.device) -> Iterator[None]:
+def quiet_torch_threads(device: torch.device) -> Generator[None]:
     """Keeps torch to one thread on the CPU while numba's kernels have all cores.
 
     What torch does between two kernels is small; a second pool of threads that wakes and sleeps beside numba's costs more than it

@@ -76,12 +76,16 @@ def protocol(task: NerfTask) -> dict[str, str]:
     return {
         "views": f"{len(scene.test)} held out of {len(scene.test) + len(scene.train)}: {scene.split_rule}",
         "resolution": _sizes(scene.test),
-        "background": {"none": "none (photos are opaque)"}.get(config.background, f"{config.background}, in training and in scoring")
+        "background": {"none": "none (photos are opaque)"}.get(
+            config.background, f"{config.background}, in training and in scoring"
+        )
         if config.background != "white"
         else "white in scoring; random colours in training",
         "psnr": "mean over views of the PSNR of all pixels, values in [0, 1]",
         "ssim": "window 11, sigma 1.5, data range 1",
-        "weights": f"running average, decay {config.optimizer.average} per step" if config.optimizer.average else "the last step's",
+        "weights": f"running average, decay {config.optimizer.average} per step"
+        if config.optimizer.average
+        else "the last step's",
         "crop": "none",
     }
 
@@ -103,7 +107,7 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, *, training_seconds
         "peak_memory_bytes": peak_memory_bytes(),
     }
     for view in evaluation.views:
-        strip = side_by_side([view.target, view.render, error_image(view.render, view.target)])
+        strip = side_by_side(view.target, view.render, error_image(view.render, view.target))
         write_png(run.outputs / "held_out" / f"{_file_stem(view.name)}.png", strip)
     run.write_text(run.evaluation, json.dumps(content, indent=1))
     return content

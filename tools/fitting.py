@@ -3,7 +3,7 @@
 import math
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -216,7 +216,7 @@ class Fitter:
         self.run.rewind_metrics(self.step)
 
     def _optimizer_tensors(self) -> dict[str, Tensor]:
-        names = {parameter: name for name, parameter in self.task.module.named_parameters()}
+        names: dict[Tensor, str] = {parameter: name for name, parameter in self.task.module.named_parameters()}
         return {
             f"{names[parameter]}.{key}": value
             for parameter, state in self.optimizer.state.items()
@@ -224,7 +224,7 @@ class Fitter:
         }
 
     @contextmanager
-    def _stoppable(self) -> Iterator[None]:
+    def _stoppable(self) -> Generator[None]:
         """Ctrl-C ends the training after the current step; a second one ends the program."""
 
         def stop(_number: int, _frame: Any) -> None:

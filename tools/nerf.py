@@ -49,10 +49,8 @@ class NerfTask:
     def __init__(self, config: NerfConfig, scene: PosedScene, device: torch.device) -> None:
         self.config, self.scene, self.device = config, scene, device
         self.model = RadianceModel(config, extent=scene.extent, near=scene.near).to(device)
-        self.module = self.model
-        self.background = background_color(
-            config.background, transparent=scene.background == "alpha", device=device
-        )
+        self.module: torch.nn.Module = self.model
+        self.background = background_color(config.background, transparent=scene.background == "alpha", device=device)
         self.cameras = scene.train.cameras.to(device)
         self.rays_per_step = _FIRST_RAYS
         self.rays_drawn = self.samples_kept = self.samples_evaluated = 0

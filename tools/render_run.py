@@ -55,9 +55,7 @@ def render_video(
     return f"{target}: {frames} frames."
 
 
-def _frames(
-    model: RadianceModel, cameras: Cameras, background: float, progress: Progress
-) -> Iterator[np.ndarray]:
+def _frames(model: RadianceModel, cameras: Cameras, background: float, progress: Progress) -> Iterator[np.ndarray]:
     renderer = model.renderer()
     color = torch.full((3,), background, device=cameras.focal.device)
     for index in range(len(cameras)):

@@ -77,7 +77,7 @@ def _write_mp4(aside: Path, frames: _Checked, fps: float | int) -> None:
     writer.send(None)
     try:
         for frame in frames:
-            writer.send(np.pad(frame, odd, mode="edge"))
+            writer.send(np.pad(frame, odd, mode="edge"))  # pyright: ignore[reportCallIssue, reportArgumentType]
     finally:
         writer.close()
 

@@ -3,12 +3,14 @@
 import functools
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
 from .adam_reference import COUNT_LIMIT
-from .numba_runtime import CHUNKS, FASTMATH
+from .numba_runtime import CHUNKS, compiled, compiled_parallel
 from .numba_runtime import supports as supports
+
+BLOCK = 1024
 
 
 def step(
@@ -26,9 +28,9 @@ def step(
     sparse: bool,
 ) -> None:
     """Updates parameters, mean, square and count in place; see the reference for the formula."""
-    arrays = [tensor.detach().numpy() for tensor in (parameters, gradient, mean, square, count)]
+    arrays = [tensor.detach().numpy() for tensor in (parameters, gradient, mean, square)]
     settings = np.array([rate, beta1, beta2, epsilon, weight_decay], np.float32)
-    _step(*arrays, settings, *_corrections(beta1, beta2), sparse)
+    _step(*arrays, count.numpy().view(np.uint16), settings, *_corrections(beta1, beta2), sparse)
 
 
 @functools.cache
@@ -41,19 +43,46 @@ def _corrections(beta1: float, beta2: float) -> tuple[np.ndarray, np.ndarray]:
     )  # pyright: ignore[reportReturnType]
 
 
-@njit(cache=True, parallel=True, fastmath=FASTMATH)
+@compiled_parallel
 def _step(parameters, gradient, mean, square, count, settings, correction1, correction2, sparse):
-    rate, beta1, beta2, epsilon, weight_decay = settings
-    one = np.float32(1.0)
     size = len(parameters)
     for chunk in prange(CHUNKS):
-        for i in range(size * chunk // CHUNKS, size * (chunk + 1) // CHUNKS):
-            g = gradient[i]
-            if sparse and g == np.float32(0.0):
-                continue
-            g += weight_decay * parameters[i]
-            n = min(count[i] + 1, COUNT_LIMIT)
-            count[i] = n
-            mean[i] = beta1 * mean[i] + (one - beta1) * g
-            square[i] = beta2 * square[i] + (one - beta2) * g * g
-            parameters[i] -= rate * mean[i] * correction1[n] / (np.sqrt(square[i]) * correction2[n] + epsilon)
+        first, last = size * chunk // CHUNKS, size * (chunk + 1) // CHUNKS
+        scale1, scale2 = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        for start in range(first, last, BLOCK):
+            part = slice(start, min(start + BLOCK, last))
+            s1, s2 = scale1[: part.stop - start], scale2[: part.stop - start]
+            _count(gradient[part], count[part], correction1, correction2, s1, s2, sparse)
+            _update(parameters[part], gradient[part], mean[part], square[part], settings, s1, s2, sparse)
+
+
+# Short loops over few arrays each: with more of them LLVM gives up on proving that they do not overlap, and does not vectorise.
+# No branch on the gradient: which values have one is random, and a wrong guess costs more than the arithmetic.
+
+
+@compiled
+def _count(gradient, count, correction1, correction2, scale1, scale2, sparse):
+    """Counts the values that take part, and looks up the bias corrections of their counts."""
+    for i in range(len(gradient)):
+        more = np.uint16(1) if gradient[i] != np.float32(0.0) or not sparse else np.uint16(0)
+        count[i] = min(np.uint16(count[i] + more), np.uint16(COUNT_LIMIT))
+    for i in range(len(gradient)):
+        scale1[i] = correction1[np.uint32(count[i])]
+    for i in range(len(gradient)):
+        scale2[i] = correction2[np.uint32(count[i])]
+
+
+@compiled
+def _update(parameters, gradient, mean, square, settings, scale1, scale2, sparse):
+    rate, beta1, beta2, epsilon, weight_decay = settings
+    one, zero = np.float32(1.0), np.float32(0.0)
+    for i in range(len(mean)):
+        g = gradient[i] + weight_decay * parameters[i]
+        mean[i] += (one - beta1) * (g - mean[i]) if gradient[i] != zero or not sparse else zero
+    for i in range(len(square)):
+        g = gradient[i] + weight_decay * parameters[i]
+        square[i] += (one - beta2) * (g * g - square[i]) if gradient[i] != zero or not sparse else zero
+    for i in range(len(scale1)):
+        scale1[i] *= rate if gradient[i] != zero or not sparse else zero
+    for i in range(len(parameters)):
+        parameters[i] -= scale1[i] * mean[i] / (np.sqrt(square[i]) * scale2[i] + epsilon)

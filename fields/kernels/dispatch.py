@@ -10,7 +10,7 @@ import importlib
 import importlib.util
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
@@ -27,7 +27,7 @@ class BackendError(ValueError):
 
 
 @contextmanager
-def use_backend(backend: str) -> Iterator[None]:
+def use_backend(backend: str) -> Generator[None]:
     """Makes every operation inside the `with` block use one backend, whatever the modules were built with."""
     token = _override.set(backend)
     try:
@@ -58,10 +58,11 @@ def _select(operation: str, package: str, device: str, dtype: torch.dtype, backe
     reasons: list[str] = []
     for name in candidates:
         module_name = f"{package}.{operation}_{name}"
-        if not name.isidentifier() or importlib.util.find_spec(module_name) is None:
+        exists = name.isidentifier() and importlib.util.find_spec(module_name) is not None
+        module = importlib.import_module(module_name) if exists else None
+        if module is None or not hasattr(module, "supports"):  # `hash_grid_geometry` is no backend
             reasons.append(f"{name}: there is no such backend for {operation}")
             continue
-        module = importlib.import_module(module_name)
         reason = module.supports(device, dtype)
         if reason is None:
             _log.info("%s on %s (%s): backend %s", operation, device, dtype, name)

@@ -10,11 +10,11 @@ import functools
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
 from .hash_grid_geometry import PRIMES, HashGridGeometry
-from .numba_runtime import CHUNKS, FASTMATH
+from .numba_runtime import CHUNKS, compiled, compiled_parallel, exact
 from .numba_runtime import supports as supports
 
 BLOCK = 128
@@ -65,14 +65,14 @@ def _levels(geometry: HashGridGeometry) -> tuple[np.ndarray, np.ndarray, np.ndar
     )
 
 
-@njit(cache=True, inline="always")
+@exact
 def _balanced(turn, levels):
     """The level of a turn: neighbouring turns go to one thread, and fine levels are slower than coarse ones."""
     half = (levels + 1) // 2
     return 2 * turn if turn < half else 2 * (turn - half) + 1
 
 
-@njit(cache=True, inline="never")
+@exact
 def _cells(x, start, stop, scale, cell, fraction):
     """The cell that holds each sample of a block, and where in it: `cell` (d, BLOCK) and `fraction` (d, BLOCK)."""
     for d in range(x.shape[1]):
@@ -88,7 +88,7 @@ def _cells(x, start, stop, scale, cell, fraction):
             fraction[d, s] = position - np.float32(floor)
 
 
-@njit(cache=True, fastmath=FASTMATH, inline="never")
+@compiled
 def _corner_entries(cell, count, resolution, entries, hashed, index):
     """Table entries of all corners of each sample's cell: `index` (2^d, BLOCK), relative to the level."""
     dimensions = cell.shape[0]
@@ -115,7 +115,7 @@ def _corner_entries(cell, count, resolution, entries, hashed, index):
                     row[s] -= np.uint32(entries)
 
 
-@njit(cache=True, fastmath=FASTMATH, inline="never")
+@compiled
 def _corner_weights(fraction, count, weight, skip):
     """Interpolation weights of all corners: `weight` (2^d, BLOCK); axis `skip` contributes ∓1, its derivative (-1: none)."""
     for corner in range(weight.shape[0]):
@@ -135,7 +135,7 @@ def _corner_weights(fraction, count, weight, skip):
                     row[s] *= np.float32(1.0) - fraction[d, s]
 
 
-@njit(cache=True, fastmath=FASTMATH)
+@compiled
 def _scratch(dimensions):
     corners = 1 << dimensions
     return (
@@ -146,7 +146,7 @@ def _scratch(dimensions):
     )
 
 
-@njit(cache=True, fastmath=FASTMATH, inline="never")
+@compiled
 def _gather(table, first, index, weight, count, out, row, start):
     """out[row + f, start + s] = sum over corners of weight * table[first + index, f]."""
     corners = index.shape[0]
@@ -169,7 +169,7 @@ def _gather(table, first, index, weight, count, out, row, start):
                 out[row + f, start + s] = a
 
 
-@njit(cache=True, parallel=True, fastmath=FASTMATH)
+@compiled_parallel
 def _forward(x, table, out, scales, resolutions, ranges, hashed):
     count, features, levels = x.shape[0], table.shape[1], len(scales)
     blocks = (count + BLOCK - 1) // BLOCK
@@ -186,7 +186,7 @@ def _forward(x, table, out, scales, resolutions, ranges, hashed):
             _gather(table, ranges[level, 0], index, weight, stop - start, out, level * features, start)
 
 
-@njit(cache=True, parallel=True, fastmath=FASTMATH)
+@compiled_parallel
 def _backward_table(x, gradient, table_gradient, scales, resolutions, ranges, hashed):
     count, features, levels = x.shape[0], table_gradient.shape[1], len(scales)
     for turn in prange(levels):
@@ -202,7 +202,7 @@ def _backward_table(x, gradient, table_gradient, scales, resolutions, ranges, ha
             _scatter(table_gradient, first, index, weight, stop - start, gradient, level * features, start)
 
 
-@njit(cache=True, fastmath=FASTMATH, inline="never")
+@compiled
 def _scatter(table_gradient, first, index, weight, count, gradient, row, start):
     """table_gradient[first + index, f] += weight * gradient[row + f, start + s]."""
     corners = index.shape[0]
@@ -221,7 +221,7 @@ def _scatter(table_gradient, first, index, weight, count, gradient, row, start):
                     table_gradient[first + index[c, s], f] += weight[c, s] * gradient[row + f, start + s]
 
 
-@njit(cache=True, parallel=True, fastmath=FASTMATH)
+@compiled_parallel
 def _backward_x(x, table, gradient, x_gradient, scales, resolutions, ranges, hashed):
     count, features, dimensions = x.shape[0], table.shape[1], x.shape[1]
     blocks = (count + BLOCK - 1) // BLOCK

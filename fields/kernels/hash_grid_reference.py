@@ -16,14 +16,14 @@ def encode(x: Float[Tensor, "samples d"], table: Float[Tensor, " parameters"], g
     """Interpolates every level's features at x; differentiable by autograd to any order.
 
     Args:
-        x: Coordinates in [0, 1]; values outside are clamped and get no gradient.
+        x: Coordinates in [0, 1]; values outside are clamped, NaN counts as 0, and neither gets a gradient.
         table: Flat features, `geometry.parameters` of them.
         geometry: Levels and sizes.
 
     Returns:
         Features (samples, levels * features), coarsest level first.
     """
-    x = x.clamp(0.0, 1.0)
+    x = torch.where(x.isnan(), 0.0, x.clamp(0.0, 1.0))
     rows = table.view(-1, geometry.features)
     return torch.cat([_encode_level(x, rows, geometry, level) for level in range(geometry.levels)], dim=1)
 

@@ -9,11 +9,11 @@ import functools
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
 from .mlp_geometry import MLPGeometry
-from .numba_runtime import CHUNKS, FASTMATH
+from .numba_runtime import CHUNKS, compiled, compiled_parallel, exact
 from .numba_runtime import supports as supports
 from .vector_dense import BLOCK, dense, outer
 
@@ -59,7 +59,7 @@ def _shapes(geometry: MLPGeometry) -> np.ndarray:
     return np.array(geometry.shapes, np.int64)
 
 
-@njit(cache=True)
+@exact
 def _transpose(parameters, shapes, turned):
     first = 0
     for layer in range(len(shapes)):
@@ -70,7 +70,7 @@ def _transpose(parameters, shapes, turned):
         first += outputs * inputs
 
 
-@njit(cache=True, fastmath=FASTMATH)
+@compiled
 def _read_block(source, start, count, block):
     """Copies columns start..start + count of source into the block and fills the rest with zeros."""
     block[:] = 0.0
@@ -78,7 +78,7 @@ def _read_block(source, start, count, block):
         block[feature, :count] = source[feature, start : start + count]
 
 
-@njit(cache=True, parallel=True, fastmath=FASTMATH)
+@compiled_parallel
 def _forward(x, parameters, shapes, out, hidden):
     count, layers = x.shape[1], len(shapes)
     width = shapes[0, 0]
@@ -105,22 +105,22 @@ def _forward(x, parameters, shapes, out, hidden):
                 out[feature, start : start + samples] = block_out[feature, :samples]
 
 
-@njit(cache=True, fastmath=FASTMATH)
+@compiled
 def _relu(block):
     flat = block.reshape(-1)
     for i in range(len(flat)):
-        flat[i] = flat[i] if flat[i] > np.float32(0.0) else np.float32(0.0)
+        flat[i] = np.float32(0.0) if flat[i] < np.float32(0.0) else flat[i]  # NaN stays NaN
 
 
-@njit(cache=True, fastmath=FASTMATH)
+@compiled
 def _mask(gradient, activation):
     """Stops the gradient where the ReLU's output is zero."""
     flat, active = gradient.reshape(-1), activation.reshape(-1)
     for i in range(len(flat)):
-        flat[i] = flat[i] if active[i] > np.float32(0.0) else np.float32(0.0)
+        flat[i] = np.float32(0.0) if active[i] <= np.float32(0.0) else flat[i]
 
 
-@njit(cache=True, parallel=True, fastmath=FASTMATH)
+@compiled_parallel
 def _backward(x, turned, shapes, hidden, gradient, x_gradient, partial):
     count, layers = x.shape[1], len(shapes)
     width, inputs, outputs = shapes[0, 0], shapes[0, 1], shapes[layers - 1, 0]

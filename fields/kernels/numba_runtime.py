@@ -1,13 +1,27 @@
 """What every numba kernel shares: the thread pool that is asked for, the compiler's flags, and the dtypes that run."""
 
-import numba
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from numba import njit
+from numba.core import config
 
 # OpenMP first: its threads stay awake between two kernels, where `workqueue` pays a millisecond to wake them.
-numba.config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # pyright: ignore[reportAttributeAccessIssue]
+config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # pyright: ignore[reportAttributeAccessIssue]
 
 # Fast arithmetic that still treats NaN and infinity as IEEE does: a bad coordinate must not index outside a table.
-FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
+_FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
+
+_Decorator = Callable[[Callable[..., Any]], Any]
+
+# Division by zero gives infinity, as in numpy: a check at every division would keep loops from being vectorised.
+compiled: _Decorator = njit(cache=True, error_model="numpy", fastmath=_FASTMATH)
+compiled_parallel: _Decorator = njit(cache=True, error_model="numpy", fastmath=_FASTMATH, parallel=True)
+
+# Where rounding decides which cell a sample falls into, products and sums must not be fused.
+exact: _Decorator = njit(cache=True, error_model="numpy")
+exact_parallel: _Decorator = njit(cache=True, error_model="numpy", parallel=True)
 
 # Work is cut into this many pieces whatever the number of threads, so that sums are always taken in the same order.
 CHUNKS = 16

@@ -46,13 +46,13 @@ class _Emitter:
         """LANES neighbouring floats."""
         address = self.builder.bitcast(self.builder.gep(data, [offset]), _VECTOR.as_pointer())
         loaded = self.builder.load(address)
-        loaded.align = 4
+        loaded.align = 4  # pyright: ignore[reportAttributeAccessIssue]
         return loaded
 
     def store(self, value: Any, data: Any, offset: Any) -> None:
         """The opposite of `load`."""
         address = self.builder.bitcast(self.builder.gep(data, [offset]), _VECTOR.as_pointer())
-        self.builder.store(value, address).align = 4
+        self.builder.store(value, address).align = 4  # pyright: ignore[reportAttributeAccessIssue]
 
     def spread(self, data: Any, offset: Any) -> Any:
         """One float in all lanes."""
@@ -98,8 +98,7 @@ class _Emitter:
         return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_MASK, LANES), lanes))
 
 
-@intrinsic
-def dense(typing_context, weights, first, outputs, inputs, x, y):
+def _emit_dense(typing_context, weights, first, outputs, inputs, x, y):
     """y[o, s] = sum_i weights[first + o inputs + i] x[i, s] for a block of samples; outputs is a multiple of 8."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -136,8 +135,10 @@ def dense(typing_context, weights, first, outputs, inputs, x, y):
     return types.void(weights, types.int64, types.int64, types.int64, x, y), generate
 
 
-@intrinsic
-def outer(typing_context, gradient, outputs, x, inputs, total, first):
+dense: Any = intrinsic(_emit_dense)
+
+
+def _emit_outer(typing_context, gradient, outputs, x, inputs, total, first):
     """total[first + o inputs + i] += sum_s gradient[o, s] x[i, s] for a block of samples; outputs and inputs are multiples of 16."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -176,6 +177,9 @@ def outer(typing_context, gradient, outputs, x, inputs, total, first):
         return context.get_dummy_value()
 
     return types.void(gradient, types.int64, x, types.int64, total, types.int64), generate
+
+
+outer: Any = intrinsic(_emit_outer)
 
 
 @njit

@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
-from ...fields.kernels.numba_runtime import CHUNKS, FASTMATH
+from ...fields.kernels.numba_runtime import CHUNKS, compiled_parallel
 from ...fields.kernels.numba_runtime import supports as supports
 
 
@@ -56,13 +56,16 @@ def thin(
     return torch.from_numpy(keep)
 
 
-def _arrays(density: Tensor, color: Tensor, t_starts: Tensor, t_ends: Tensor, ray_starts: Tensor) -> list[np.ndarray]:
+def _arrays(density: Tensor, color: Tensor, *rest: Tensor) -> tuple[np.ndarray, ...]:
     colors = np.ascontiguousarray(color.detach().numpy().T)
-    first, *rest = (tensor.detach().contiguous().numpy() for tensor in (density, t_starts, t_ends, ray_starts))
-    return [first, colors, *rest]
+    return _flat(density), colors, *(_flat(tensor) for tensor in rest)
 
 
-@njit(cache=True, parallel=True, fastmath=FASTMATH)
+def _flat(tensor: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.detach().numpy())
+
+
+@compiled_parallel
 def _forward(density, color, t_starts, t_ends, ray_starts, out, weights):
     rays, channels = out.shape[0], color.shape[0]
     for chunk in prange(CHUNKS):
@@ -80,7 +83,7 @@ def _forward(density, color, t_starts, t_ends, ray_starts, out, weights):
                 transmittance *= np.float32(1.0) - absorbed
 
 
-@njit(cache=True, parallel=True, fastmath=FASTMATH)
+@compiled_parallel
 def _backward(density, color, t_starts, t_ends, ray_starts, outer, density_gradient, color_gradient):
     rays, channels = outer.shape[0], color.shape[0]
     for chunk in prange(CHUNKS):
@@ -103,7 +106,7 @@ def _backward(density, color, t_starts, t_ends, ray_starts, outer, density_gradi
                 behind += weight * slope
 
 
-@njit(cache=True, parallel=True, fastmath=FASTMATH)
+@compiled_parallel
 def _thin(density, t_starts, t_ends, ray_starts, transmittance, least_weight, least_transmittance, keep):
     rays = len(transmittance)
     for chunk in prange(CHUNKS):

@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
-from ...fields.kernels.numba_runtime import CHUNKS
+from ...fields.kernels.numba_runtime import CHUNKS, exact, exact_parallel
 from ...fields.kernels.numba_runtime import supports as supports
 from ..samples import Rays, Samples, Stepping
 
@@ -63,7 +63,7 @@ def order_by_ray(ray_indices: Tensor, rays: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(order), torch.from_numpy(starts)
 
 
-@njit(cache=True)
+@exact
 def _counting_sort(keys, order, starts):
     for key in keys:
         starts[key + 1] += 1
@@ -75,7 +75,7 @@ def _counting_sort(keys, order, starts):
         place[key] += 1
 
 
-@njit(cache=True, inline="always")
+@exact
 def _distance(s, curve):
     """`Stepping.distance` in the same float32 arithmetic."""
     smallest, cone = np.float32(curve[0]), curve[1]
@@ -89,7 +89,7 @@ def _distance(s, curve):
     return grown + max(s - far, np.float32(0.0)) * np.float32(curve[2])
 
 
-@njit(cache=True, inline="always")
+@exact
 def _place(t, curve):
     """`Stepping.place`; only used to leap, with a margin."""
     if curve[1] == 0.0:
@@ -100,7 +100,7 @@ def _place(t, curve):
     return (1.0 + math.log(min(t, far) / near)) / curve[1] + max(t - far, 0.0) / curve[2]
 
 
-@njit(cache=True, inline="always")
+@exact
 def _exit(position, direction, low, high):
     """How far along the ray an interval of one axis is left."""
     if direction > 0.0:
@@ -110,7 +110,7 @@ def _exit(position, direction, low, high):
     return np.float32(np.inf)
 
 
-@njit(cache=True, parallel=True)
+@exact_parallel
 def _collect(origins, directions, alive, places, t_ends, reached, bits, resolution, cascades, curve, found, counts):
     half = np.float32(0.5)
     for chunk in prange(CHUNKS):
@@ -158,13 +158,13 @@ def _collect(origins, directions, alive, places, t_ends, reached, bits, resoluti
             counts[slot + 1] = taken
 
 
-@njit(cache=True, inline="always")
+@exact
 def _cell(position, shrink, resolution):
     scaled = ((position - np.float32(0.5)) * shrink + np.float32(0.5)) * np.float32(resolution)
     return min(max(int(math.floor(scaled)), 0), resolution - 1)
 
 
-@njit(cache=True, parallel=True)
+@exact_parallel
 def _write(origins, directions, alive, places, curve, found, starts, spans, indices, positions):
     for chunk in prange(CHUNKS):
         for slot in range(len(alive) * chunk // CHUNKS, len(alive) * (chunk + 1) // CHUNKS):

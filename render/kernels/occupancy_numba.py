@@ -2,10 +2,10 @@
 
 import numpy as np
 import torch
-from numba import njit, prange
+from numba import prange
 from torch import Tensor
 
-from ...fields.kernels.numba_runtime import CHUNKS
+from ...fields.kernels.numba_runtime import CHUNKS, exact, exact_parallel
 from ...fields.kernels.numba_runtime import supports as supports
 
 
@@ -21,7 +21,7 @@ def pack(values: Tensor, threshold: float) -> Tensor:
     return torch.from_numpy(bits)
 
 
-@njit(cache=True)
+@exact
 def _observe(values, cells, density, decay):
     # The sign bit marks a cell that has decayed in this call: values are never negative outside it.
     for cell in cells:
@@ -35,7 +35,7 @@ def _observe(values, cells, density, decay):
             values[cell] = abs(values[cell])
 
 
-@njit(cache=True, parallel=True)
+@exact_parallel
 def _pack(values, threshold, bits):
     for chunk in prange(CHUNKS):
         for byte in range(len(bits) * chunk // CHUNKS, len(bits) * (chunk + 1) // CHUNKS):
