@@ -1,6 +1,6 @@
 """Adam as hash grids need it: table entries without a gradient are left alone, and each value counts its own steps."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -49,7 +49,7 @@ class Adam(torch.optim.Optimizer):
         super().__init__(parameters, defaults)
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Updates every parameter that has a gradient. A closure is not supported."""
         if closure is not None:
             raise ValueError("This Adam takes no closure: compute the gradients, then call step().")
@@ -67,6 +67,12 @@ class Adam(torch.optim.Optimizer):
             state["count"] = torch.zeros(parameter.shape, dtype=torch.int16, device=parameter.device)
         return state
 
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """As torch's, which turns the integer counts into floats."""
+        super().load_state_dict(state_dict)
+        for state in self.state.values():
+            state["count"] = state["count"].to(torch.int16)
+
     def _update(self, parameter: torch.nn.Parameter, group: dict[str, Any]) -> None:
         state = self.prepare(parameter)
         assert parameter.grad is not None
@@ -79,7 +85,7 @@ class Adam(torch.optim.Optimizer):
         )
         kernel.step(
             parameter.view(-1),
-            parameter.grad.reshape(-1),
+            parameter.grad.reshape(-1).contiguous(),
             *(state[name].view(-1) for name in ("mean", "square", "count")),
             rate=group["rate"],
             beta1=group["betas"][0],

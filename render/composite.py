@@ -32,7 +32,7 @@ def composite(
     color: Float[Tensor, "samples channels"],
     t_starts: Float[Tensor, " samples"],
     t_ends: Float[Tensor, " samples"],
-    ray_starts: Int[Tensor, " rays+1"],
+    ray_starts: Int[Tensor, " rays_plus_1"],
     *,
     backend: str = "auto",
 ) -> Composite:
@@ -50,8 +50,16 @@ def composite(
     Returns:
         Colour, opacity and depth per ray and weight per sample; a ray without samples gives zeros.
 
+    Raises:
+        ValueError: The lengths of the samples' tensors differ.
+
     Not differentiable in `t_starts` and `t_ends`. Max 1995 eq. 10; Mildenhall et al. 2020 eq. 3.
     """
+    if not len(density) == len(color) == len(t_starts) == len(t_ends):
+        raise ValueError(
+            f"Every sample needs a density, a colour, a start and an end; found {len(density)}, {len(color)}, "
+            f"{len(t_starts)} and {len(t_ends)} of them."
+        )
     return Composite(*_Composite.apply(density, color, t_starts, t_ends, ray_starts, backend))  # pyright: ignore
 
 
@@ -60,9 +68,10 @@ class _Composite(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, density: Tensor, color: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-        t_starts, t_ends, ray_starts, ctx.backend = rest
+        t_starts, t_ends, ray_starts, backend = rest
+        ctx.kernel = _kernel(density, color, backend)
         ctx.save_for_backward(density, color, t_starts, t_ends, ray_starts)
-        outputs = _kernel(density, ctx.backend).forward(density, color, t_starts, t_ends, ray_starts)
+        outputs = ctx.kernel.forward(density, color, t_starts, t_ends, ray_starts)
         ctx.mark_non_differentiable(outputs[3])
         return outputs
 
@@ -74,9 +83,10 @@ class _Composite(torch.autograd.Function):
             wanted = [tensor for tensor, asked in zip(saved[:2], ctx.needs_input_grad) if asked]
             found = iter(torch.autograd.grad(outputs, wanted, gradients[:3], create_graph=True))
             return *(next(found) if asked else None for asked in ctx.needs_input_grad[:2]), None, None, None, None
-        found = _kernel(saved[0], ctx.backend).backward(*saved, *gradients[:3])
+        found = ctx.kernel.backward(*saved, *gradients[:3])
         return *found, None, None, None, None
 
 
-def _kernel(density: Tensor, backend: str) -> Any:
-    return select("composite", package=kernels.__name__, device=density.device, dtype=density.dtype, backend=backend)
+def _kernel(density: Tensor, color: Tensor, backend: str) -> Any:
+    dtype = torch.promote_types(density.dtype, color.dtype)
+    return select("composite", package=kernels.__name__, device=density.device, dtype=dtype, backend=backend)

@@ -28,6 +28,10 @@ class Thinning:
     least_transmittance: float = 1e-3
     first_round: int = 8
 
+    def __post_init__(self) -> None:
+        if self.first_round < 1:
+            raise ValueError(f"A round takes at least one sample per ray, got first_round={self.first_round}.")
+
 
 class Marcher:
     """Walks a batch of rays through the occupied part of the scene.
@@ -36,8 +40,8 @@ class Marcher:
         rays: Unit-length directions, scene coordinates.
         occupancy: Where samples are taken.
         stepping: How long they are.
-        near: Nothing is sampled closer to a ray's origin, scene units.
-        jitter: Shifts each ray's samples by this share of a sample, in [0, 1); None: by one half... of nothing: all start at 0.
+        near: No sample has its middle closer to a ray's origin, scene units.
+        jitter: Shifts each ray's samples by this share of a sample, in [0, 1), less one half; None: not at all.
     """
 
     def __init__(
@@ -50,7 +54,8 @@ class Marcher:
         jitter: Float[Tensor, " rays"] | None = None,
         backend: str = "auto",
     ) -> None:
-        self.rays, self.occupancy, self.stepping = rays, occupancy, stepping
+        self.rays = rays = Rays(rays.origins.detach().contiguous(), rays.directions.detach().contiguous())
+        self.occupancy, self.stepping = occupancy, stepping
         t_enter, self.t_leave = box_interval(rays, float(occupancy.extent))
         self.places = stepping.place(t_enter.clamp(min=near))
         if jitter is not None:
@@ -117,7 +122,7 @@ def visible_samples(
         "composite", package=kernels.__name__, device=device, dtype=marcher.rays.origins.dtype, backend=backend
     )
     alive = torch.arange(rays, device=device)
-    transmittance = torch.ones(rays, device=device)
+    transmittance = torch.ones(rays, device=device, dtype=marcher.rays.origins.dtype)
     limit, evaluated = thinning.first_round, 0
     pieces: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     while len(alive):

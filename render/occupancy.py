@@ -1,5 +1,6 @@
 """Where the scene may be anything but empty: nested grids of cells, a bit each, refreshed while the field is trained."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -83,8 +84,14 @@ class OccupancyGrid(nn.Module):
         return counts[self.bits.long()].sum().item() / len(self.values)
 
     def forget_unseen(self, sees: Callable[[Float[Tensor, "points 3"]], Bool[Tensor, " points"]]) -> None:
-        """Empties, for good, cells that no camera sees; `sees` says of points whether any camera does."""
-        self.seen.copy_(sees(self._places(self.all_cells(), torch.full((1, 3), 0.5, device=self.values.device))))
+        """Empties, for good, cells that no camera sees; `sees` says of points whether any camera does.
+
+        A cell is seen if its centre or one of its corners is. `refresh_bits` makes it count.
+        """
+        probes = torch.tensor([(0.5, 0.5, 0.5), *itertools.product((0.0, 1.0), repeat=3)], device=self.values.device)
+        for part in self.all_cells().split(1 << 17):
+            found = [sees(self._places(part, probe[None])) for probe in probes]
+            self.seen[part] = torch.stack(found).any(dim=0)
 
     def _places(self, cells: Tensor, within: Tensor) -> Tensor:
         cascade, rest = cells // self.resolution**3, cells % self.resolution**3

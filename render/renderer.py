@@ -103,7 +103,7 @@ class Renderer:
             pixel = torch.arange(start, min(start + chunk, total), device=device)
             places = torch.stack([pixel % width + 0.5, pixel // width + 0.5], dim=1)
             rays = Rays(*cameras.rays(places, torch.full_like(pixel, index)))
-            part = self.render(rays, background)
+            part = self.render(rays, background[None])
             span = slice(start, start + len(pixel))
             color[span], opacity[span, 0], depth[span, 0] = part.color, part.opacity, part.depth
         return {

@@ -1,5 +1,6 @@
 """Packed samples along rays: flat arrays, sorted by ray, with offsets."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -37,7 +38,7 @@ class Samples:
     t_starts: Float[Tensor, " samples"]
     t_ends: Float[Tensor, " samples"]
     ray_indices: Int[Tensor, " samples"]
-    ray_starts: Int[Tensor, " rays+1"]
+    ray_starts: Int[Tensor, " rays_plus_1"]
     positions: Float[Tensor, "samples 3"]
 
     def __len__(self) -> int:
@@ -77,7 +78,7 @@ class Stepping:
             return linear
         near, far = self.smallest / self.cone_angle, self.largest / self.cone_angle
         s_near = 1.0 / self.cone_angle
-        s_far = s_near + torch.log(torch.tensor(far / near)).item() / self.cone_angle
+        s_far = s_near + math.log(far / near) / self.cone_angle
         grown = near * torch.exp((s.clamp(s_near, s_far) - s_near) * self.cone_angle)
         return torch.where(s < s_near, linear, grown + (s - s_far).clamp(min=0.0) * self.largest)
 

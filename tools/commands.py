@@ -1,6 +1,6 @@
 """Every command of the program: its options, and the call that does the work. Each returns its result in one line."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal
 
@@ -77,7 +77,7 @@ def demo_command(arguments: list[str]) -> str:
     """`neufield demo`."""
     default = RunOptions(seconds=_DEMO_SECONDS)
     options = tyro.cli(RunOptions, prog="neufield demo", args=arguments, default=default, description=_DEMO)
-    settings = {name: getattr(options, name) for name in options.__dataclass_fields__}
+    settings = {item.name: getattr(options, item.name) for item in fields(options)}
     from .demo import demo
     from .nerf_run import BUILT_IN
 

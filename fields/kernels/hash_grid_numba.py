@@ -26,7 +26,7 @@ def forward(x: Tensor, table: Tensor, geometry: HashGridGeometry) -> Tensor:
     """Features (samples, levels * features) at x (samples, d); see the reference for the formula."""
     out = np.empty((geometry.levels * geometry.features, len(x)), np.float32)
     if len(x):
-        _forward(_rows(x), _rows(table.view(-1, geometry.features)), out, *_levels(geometry))
+        _forward(_rows(x.T), _rows(table.view(-1, geometry.features)), out, *_levels(geometry))
     return torch.from_numpy(out).T
 
 
@@ -34,24 +34,24 @@ def backward(
     x: Tensor, table: Tensor, gradient: Tensor, geometry: HashGridGeometry, *, for_x: bool, for_table: bool
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of `sum(gradient * forward(x, table))` with respect to x and to the table; None where not asked for."""
-    gradient_columns = np.ascontiguousarray(gradient.detach().T.numpy())
-    coordinates, rows = _rows(x), _rows(table.view(-1, geometry.features))
+    gradient_columns = _rows(gradient.T)
+    coordinates, rows = _rows(x.T), _rows(table.view(-1, geometry.features))
     x_gradient, table_gradient = None, None
     if for_x:
-        x_gradient = np.zeros((len(x), geometry.dimensions), np.float32)
+        x_gradient = np.zeros((geometry.dimensions, len(x)), np.float32)
         if len(x):
             _backward_x(coordinates, rows, gradient_columns, x_gradient, *_levels(geometry))
     if for_table:
         table_gradient = np.empty((geometry.offsets[-1], geometry.features), np.float32)
         _backward_table(coordinates, gradient_columns, table_gradient, *_levels(geometry))
     return (
-        None if x_gradient is None else torch.from_numpy(x_gradient),
+        None if x_gradient is None else torch.from_numpy(x_gradient).T,
         None if table_gradient is None else torch.from_numpy(table_gradient).view(-1),
     )
 
 
 def _rows(tensor: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(tensor.detach().numpy())
+    return np.ascontiguousarray(tensor.detach().float().numpy())
 
 
 @functools.cache
@@ -75,9 +75,9 @@ def _balanced(turn, levels):
 @exact
 def _cells(x, start, stop, scale, cell, fraction):
     """The cell that holds each sample of a block, and where in it: `cell` (d, BLOCK) and `fraction` (d, BLOCK)."""
-    for d in range(x.shape[1]):
+    for d in range(x.shape[0]):
         for s in range(stop - start):
-            value = x[start + s, d]
+            value = x[d, start + s]
             value = value if value > np.float32(0.0) else np.float32(0.0)
             fraction[d, s] = (value if value < np.float32(1.0) else np.float32(1.0)) * scale
         # A loop of its own: in one with the product, the sum becomes a fused multiply-add and rounds otherwise than the reference.
@@ -110,9 +110,9 @@ def _corner_entries(cell, count, resolution, entries, hashed, index):
                 for s in range(count):
                     row[s] += np.uint32(np.uint32(cell[d, s] + bit) * stride)
                 stride = np.uint32(stride * resolution)
-            for s in range(count):
-                while row[s] >= entries:
-                    row[s] -= np.uint32(entries)
+            size = np.uint32(entries)
+            for s in range(count):  # at most one lap: indices stay below two times the entries
+                row[s] -= size if row[s] >= size else np.uint32(0)
 
 
 @compiled
@@ -171,12 +171,12 @@ def _gather(table, first, index, weight, count, out, row, start):
 
 @compiled_parallel
 def _forward(x, table, out, scales, resolutions, ranges, hashed):
-    count, features, levels = x.shape[0], table.shape[1], len(scales)
+    count, features, levels = x.shape[1], table.shape[1], len(scales)
     blocks = (count + BLOCK - 1) // BLOCK
     for turn in prange(levels * SPLITS):
         # A thread takes all samples through one level, so that the level's part of the table stays in its cache.
         level, split = _balanced(turn // SPLITS, levels), turn % SPLITS
-        cell, fraction, index, weight = _scratch(x.shape[1])
+        cell, fraction, index, weight = _scratch(x.shape[0])
         for block in range(blocks * split // SPLITS, blocks * (split + 1) // SPLITS):
             start = block * BLOCK
             stop = min(start + BLOCK, count)
@@ -188,10 +188,10 @@ def _forward(x, table, out, scales, resolutions, ranges, hashed):
 
 @compiled_parallel
 def _backward_table(x, gradient, table_gradient, scales, resolutions, ranges, hashed):
-    count, features, levels = x.shape[0], table_gradient.shape[1], len(scales)
+    count, features, levels = x.shape[1], table_gradient.shape[1], len(scales)
     for turn in prange(levels):
         level = _balanced(turn, levels)
-        cell, fraction, index, weight = _scratch(x.shape[1])
+        cell, fraction, index, weight = _scratch(x.shape[0])
         first = ranges[level, 0]
         table_gradient[first : first + ranges[level, 1]] = 0.0
         for start in range(0, count, BLOCK):
@@ -223,7 +223,7 @@ def _scatter(table_gradient, first, index, weight, count, gradient, row, start):
 
 @compiled_parallel
 def _backward_x(x, table, gradient, x_gradient, scales, resolutions, ranges, hashed):
-    count, features, dimensions = x.shape[0], table.shape[1], x.shape[1]
+    count, features, dimensions = x.shape[1], table.shape[1], x.shape[0]
     blocks = (count + BLOCK - 1) // BLOCK
     for chunk in prange(CHUNKS):
         cell, fraction, index, weight = _scratch(dimensions)
@@ -239,7 +239,7 @@ def _backward_x(x, table, gradient, x_gradient, scales, resolutions, ranges, has
                     _gather(table, ranges[level, 0], index, weight, stop - start, slope, 0, 0)
                     for f in range(features):
                         for s in range(stop - start):
-                            if np.float32(0.0) <= x[start + s, d] <= np.float32(1.0):
-                                x_gradient[start + s, d] += (
+                            if np.float32(0.0) <= x[d, start + s] <= np.float32(1.0):
+                                x_gradient[d, start + s] += (
                                     scales[level] * slope[f, s] * gradient[level * features + f, start + s]
                                 )

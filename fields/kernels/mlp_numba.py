@@ -47,11 +47,11 @@ def backward(
 
 def _columns(tensor: Tensor) -> np.ndarray:
     """The tensor (samples, features) as [feature, sample] in memory; no copy where it already lies so."""
-    return np.ascontiguousarray(tensor.detach().numpy().T)
+    return np.ascontiguousarray(tensor.detach().float().numpy().T)
 
 
 def _flat(tensor: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(tensor.detach().numpy())
+    return np.ascontiguousarray(tensor.detach().float().numpy())
 
 
 @functools.cache

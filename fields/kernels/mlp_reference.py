@@ -22,8 +22,9 @@ def evaluate(
         parameters: Flat weights, see `MLPGeometry`.
         geometry: Layers and widths.
     """
-    matrices = parameters.split([outputs * inputs for outputs, inputs in geometry.shapes])
-    hidden = torch.nn.functional.pad(x, (0, geometry.shapes[0][1] - x.shape[1]))
+    dtype = torch.promote_types(x.dtype, parameters.dtype)
+    matrices = parameters.to(dtype).split([outputs * inputs for outputs, inputs in geometry.shapes])
+    hidden = torch.nn.functional.pad(x.to(dtype), (0, geometry.shapes[0][1] - x.shape[1]))
     for index, (flat, shape) in enumerate(zip(matrices, geometry.shapes)):
         hidden = hidden @ flat.view(shape).T
         if index < geometry.hidden_layers:

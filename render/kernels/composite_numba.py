@@ -57,7 +57,9 @@ def thin(
 
 
 def _arrays(density: Tensor, color: Tensor, *rest: Tensor) -> tuple[np.ndarray, ...]:
-    colors = np.ascontiguousarray(color.detach().numpy().T)
+    if rest[-1][-1] != len(density):
+        raise ValueError(f"ray_starts must end with the number of samples, {len(density)}; found {int(rest[-1][-1])}.")
+    colors = np.ascontiguousarray(color.detach().float().numpy().T)
     return _flat(density), colors, *(_flat(tensor) for tensor in rest)
 
 

@@ -14,7 +14,7 @@ def weigh(
     density: Float[Tensor, " samples"],
     t_starts: Float[Tensor, " samples"],
     t_ends: Float[Tensor, " samples"],
-    ray_starts: Int[Tensor, " rays+1"],
+    ray_starts: Int[Tensor, " rays_plus_1"],
 ) -> tuple[Float[Tensor, " samples"], Float[Tensor, " samples"], Int[Tensor, " samples"]]:
     """Weight and transmittance-before of every sample, and its ray; differentiable in density."""
     rays = len(ray_starts) - 1
@@ -36,7 +36,8 @@ def render(
     rays = len(ray_starts) - 1
     middle = 0.5 * (t_starts + t_ends)
     channels = torch.cat([color, torch.ones_like(color[:, :1]), middle[:, None].to(color.dtype)], dim=1)
-    total = color.new_zeros(rays, channels.shape[1]).index_add(0, owner, weights[:, None] * channels)
+    weighted = weights[:, None] * channels
+    total = weighted.new_zeros(rays, channels.shape[1]).index_add(0, owner, weighted)
     return total[:, :-2], total[:, -2], total[:, -1], weights
 
 

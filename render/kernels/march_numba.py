@@ -110,6 +110,9 @@ def _exit(position, direction, low, high):
     return np.float32(np.inf)
 
 
+_ROUNDING = np.float32(2.0**-21)  # of a position, relative to its distances
+
+
 @exact_parallel
 def _collect(origins, directions, alive, places, t_ends, reached, bits, resolution, cascades, curve, found, counts):
     half = np.float32(0.5)
@@ -146,10 +149,12 @@ def _collect(origins, directions, alive, places, t_ends, reached, bits, resoluti
                     continue
                 width = side / np.float32(resolution)
                 corner = half - half * side
+                # So close to a face, rounding decides in which cell a candidate lies: the cell is left earlier by as much.
+                slack = _ROUNDING * (t + side)
                 leave = min(
-                    _exit(x, dx, corner + width * i, corner + width * (i + 1)),
-                    _exit(y, dy, corner + width * j, corner + width * (j + 1)),
-                    _exit(z, dz, corner + width * k, corner + width * (k + 1)),
+                    _exit(x, dx, corner + width * i + slack, corner + width * (i + 1) - slack),
+                    _exit(y, dy, corner + width * j + slack, corner + width * (j + 1) - slack),
+                    _exit(z, dz, corner + width * k + slack, corner + width * (k + 1) - slack),
                 )
                 # Candidates whose midpoint lies surely within this empty cell are not looked at; the margin is for rounding.
                 leap = _place(min(t + leave, t_end), curve) - place - 0.5

@@ -95,7 +95,7 @@ def cells(
     return index, reach < 0.5 * 2.0 ** (cascades - 1)
 
 
-def offsets(owner: Int[Tensor, " samples"], owners: int) -> Int[Tensor, " owners+1"]:
+def offsets(owner: Int[Tensor, " samples"], owners: int) -> Int[Tensor, "{owners}+1"]:
     """Where each owner's run begins in an array sorted by owner."""
     starts = torch.zeros(owners + 1, dtype=torch.long, device=owner.device)
     starts[1:] = torch.bincount(owner, minlength=owners).cumsum(0)
@@ -104,6 +104,6 @@ def offsets(owner: Int[Tensor, " samples"], owners: int) -> Int[Tensor, " owners
 
 def order_by_ray(
     ray_indices: Int[Tensor, " samples"], rays: int
-) -> tuple[Int[Tensor, " samples"], Int[Tensor, " rays+1"]]:
+) -> tuple[Int[Tensor, " samples"], Int[Tensor, "{rays}+1"]]:
     """The stable order that sorts samples by ray, and where each ray's samples begin."""
     return torch.sort(ray_indices, stable=True).indices, offsets(ray_indices, rays)

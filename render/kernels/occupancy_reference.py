@@ -15,7 +15,7 @@ def observe(
 ) -> None:
     """Takes note, in place, of densities seen in cells: value = max(decay value, densities seen there); -1 is no cell."""
     valid = cells >= 0
-    cells, density = cells[valid], density[valid]
+    cells, density = cells[valid], density[valid].nan_to_num(nan=0.0, posinf=torch.inf)  # NaN says nothing
     touched = torch.unique(cells)
     values[touched] *= decay
     values.scatter_reduce_(0, cells, density, "amax")

@@ -66,7 +66,7 @@ def test_values_without_a_gradient_are_left_alone_bit_for_bit(backend: str):
 
 @on_cpu_backends
 def test_the_first_step_is_as_long_as_the_rate_whatever_the_gradient(backend: str):
-    """Which is why counting steps by value matters: a rarely touched value's first step is corrected as a first step."""
+    """Which is why steps are counted by value: a rarely touched value's first step is corrected as a first step."""
     state = start(3)
     gradients = [torch.tensor([1.0, 0.0, 0.0])] * 5 + [torch.tensor([0.0, -1e-6, 0.0])]
     parameters, _, _, count = run(backend, state, gradients)

@@ -1,7 +1,7 @@
 """Every backend of the small network is held to the reference.
 
-Weights and inputs are small integers where results are compared bit for bit: all sums are then exact in float32, whatever their
-order, and no ReLU can decide otherwise.
+Weights and inputs are small integers where results are compared bit for bit: all sums are then exact in float32,
+whatever their order, and no ReLU can decide otherwise.
 """
 
 import importlib

@@ -1,0 +1,255 @@
+"""Every backend of the march finds the samples that testing all candidates finds."""
+
+import importlib
+import math
+from types import ModuleType
+
+import pytest
+import torch
+from torch import Tensor
+
+from neufield.render.kernels import march_reference as reference
+from neufield.render.marching import box_interval
+from neufield.render.samples import Rays, Samples, Stepping
+
+CPU_BACKENDS = ("reference", "numba")
+RESOLUTION = 16
+ALL = 1 << 14
+OCCUPANCIES = ("full", "empty", "random", "one cell")
+on_cpu_backends = pytest.mark.parametrize("backend", CPU_BACKENDS)
+
+
+def load(backend: str) -> ModuleType:
+    return importlib.import_module(f"neufield.render.kernels.march_{backend}")
+
+
+def make_stepping(kind: str, extent: int) -> Stepping:
+    """Curves whose pieces all lie within the box."""
+    if kind == "even":
+        return Stepping(0.01 * extent)
+    if kind == "1/256":
+        return Stepping(0.004 * extent, 1 / 256)
+    return Stepping(0.003 * extent, 1 / 64, 0.012 * extent)
+
+
+def make_bits(kind: str, extent: int) -> Tensor:
+    cells = extent.bit_length() * RESOLUTION**3
+    if kind == "one cell":
+        bits = torch.zeros(cells // 8, dtype=torch.uint8)
+        bits[((8 * RESOLUTION + 8) * RESOLUTION + 8) // 8] = 1
+        return bits
+    if kind == "random":
+        generator = torch.Generator().manual_seed(extent)
+        return (torch.rand(cells // 8, 8, generator=generator) < 0.15).long().matmul(2 ** torch.arange(8)).byte()
+    return torch.full((cells // 8,), 255 if kind == "full" else 0, dtype=torch.uint8)
+
+
+def make_rays(extent: int, dtype: torch.dtype = torch.float32) -> Rays:
+    """Rays from inside and outside; along axes; through corners of cells; nearly along an axis; that miss the box."""
+    generator = torch.Generator().manual_seed(1)
+    inside = (torch.rand(30, 3, generator=generator) - 0.5) * extent + 0.5
+    around = torch.nn.functional.normalize(torch.randn(30, 3, generator=generator), dim=1) * 1.5 * extent + 0.5
+    axes = torch.cat([torch.eye(3), -torch.eye(3)])
+    corner = torch.full((6, 3), 0.5) + 2.0 / RESOLUTION
+    nearly = torch.tensor([[1.0, s * 10.0**-k, -s * 10.0 ** -(k - 1)] for k in range(2, 9) for s in (1.0, -1.0)])
+    diagonal = torch.tensor([[1.0, 1.0, 1.0], [1.0, -1.0, 0.0], [0.0, 1.0, 1.0], [-1.0, 1.0, 1.0]])
+    pairs = [
+        (inside, torch.randn(30, 3, generator=generator)),
+        (around, inside - around),
+        (inside[:6], axes),
+        (corner, axes),
+        (inside[:6] - 3.0 * extent * axes, axes),
+        (corner[:4], diagonal),
+        (corner[:4] - 2.0 * extent * diagonal, diagonal),
+        (inside[:14], nearly),
+        (0.5 - 1.1 * extent * nearly, nearly),
+        (around[:5], around[:5] - 0.5),
+    ]
+    origins, directions = (torch.cat(column).to(dtype) for column in zip(*pairs))
+    return Rays(origins, torch.nn.functional.normalize(directions, dim=1))
+
+
+def march(
+    backend: str,
+    rays: Rays,
+    bits: Tensor,
+    extent: int,
+    stepping: Stepping,
+    *,
+    limit: int = ALL,
+    reached: Tensor | None = None,
+    alive: Tensor | None = None,
+) -> Samples:
+    enter, leave = box_interval(rays, float(extent))
+    reached = torch.zeros(len(rays), dtype=torch.long) if reached is None else reached
+    alive = torch.arange(len(rays)) if alive is None else alive
+    places, cascades = stepping.place(enter), extent.bit_length()
+    return load(backend).advance(rays, alive, places, leave, reached, bits, RESOLUTION, cascades, stepping, limit)
+
+
+def assert_same(found: Samples, truth: Samples) -> None:
+    for name in Samples.__dataclass_fields__:
+        assert torch.equal(getattr(found, name), getattr(truth, name)), name
+
+
+@pytest.mark.parametrize("extent", [1, 4, 16])
+@pytest.mark.parametrize("occupancy", OCCUPANCIES)
+def test_even_samples_are_the_reference_s_bit_for_bit(extent: int, occupancy: str):
+    arguments = make_rays(extent), make_bits(occupancy, extent), extent, make_stepping("even", extent)
+    found, truth = march("numba", *arguments), march("reference", *arguments)
+    assert_same(found, truth)
+    assert len(truth) or occupancy in ("empty", "one cell")
+
+
+@pytest.mark.parametrize("extent", [1, 4, 16])
+@pytest.mark.parametrize("occupancy", OCCUPANCIES)
+@pytest.mark.parametrize("curve", ["1/256", "three pieces"])
+def test_growing_samples_are_the_reference_s(extent: int, occupancy: str, curve: str):
+    """But for those on a face between two cells: exponentials differ in the last bit, and rounding decides the cell."""
+    rays, stepping = make_rays(extent), make_stepping(curve, extent)
+    arguments = rays, make_bits(occupancy, extent), extent, stepping
+    found, truth = (by_candidate(march(backend, *arguments), rays, extent, stepping) for backend in CPU_BACKENDS)
+    for key in found.keys() & truth.keys():
+        assert found[key] == pytest.approx(truth[key], rel=1e-5, abs=1e-5 * extent)
+    for key in found.keys() ^ truth.keys():
+        position = (found | truth)[key][2:]
+        side = 2.0 ** max(0, math.ceil(math.log2(2.0 * max(abs(p - 0.5) for p in position) + 1e-5)))
+        scaled = [((p - 0.5) / side + 0.5) * RESOLUTION for p in position]
+        assert min(abs(p - round(p)) for p in scaled) < 1e-4
+    assert len(found.keys() ^ truth.keys()) <= 0.05 * len(truth)
+
+
+def by_candidate(samples: Samples, rays: Rays, extent: int, stepping: Stepping) -> dict[tuple[int, int], list[float]]:
+    """Start, end and position of every sample, by its ray and its number among the ray's candidates."""
+    places = stepping.place(box_interval(rays, float(extent))[0].double())
+    number = (stepping.place(samples.t_starts.double()) - places[samples.ray_indices]).round().long()
+    keys = zip(samples.ray_indices.tolist(), number.tolist())
+    rows = torch.cat([samples.t_starts[:, None], samples.t_ends[:, None], samples.positions], dim=1)
+    found = dict(zip(keys, rows.tolist()))
+    assert len(found) == len(samples)
+    return found
+
+
+def test_leaping_over_empty_cells_misses_nothing():
+    """Rays almost within a cell's face, where rounding decides which cell a candidate is in."""
+    generator = torch.Generator().manual_seed(0)
+    count = 500
+    slopes = torch.pow(10.0, -8.0 * torch.rand(count, 2, generator=generator)) * torch.tensor([1.0, -1.0])
+    directions = torch.nn.functional.normalize(torch.cat([torch.ones(count, 1), slopes], dim=1), dim=1)
+    faces = torch.randint(0, RESOLUTION + 1, (count, 3), generator=generator) / RESOLUTION
+    origins = faces - directions * torch.rand(count, 1, generator=generator)
+    rays, bits, stepping = Rays(origins, directions), make_bits("random", 1), Stepping(0.005)
+    assert_same(march("numba", rays, bits, 1, stepping), march("reference", rays, bits, 1, stepping))
+
+
+def test_the_reference_is_plain_counting():
+    """In float64 against loops in Python: no torch, no vectors, another way to find the cell."""
+    extent, stepping = 4, Stepping(0.05)
+    rays, bits = make_rays(extent, torch.float64), make_bits("random", extent)
+    enter, leave = box_interval(rays, float(extent))
+    found = march("reference", rays, bits, extent, stepping)
+    for ray in range(0, len(rays), 3):
+        expected: list[float] = []
+        place, k = enter[ray].item() / 0.05, 0
+        while (t := (place + k + 0.5) * 0.05) < leave[ray].item():
+            position = [o + d * t for o, d in zip(rays.origins[ray].tolist(), rays.directions[ray].tolist())]
+            side, cascade = 1, 0
+            while any(abs(p - 0.5) >= 0.5 * side for p in position) and side < extent:
+                side, cascade = 2 * side, cascade + 1
+            cell = [math.floor((p - (0.5 - 0.5 * side)) * RESOLUTION / side) for p in position]
+            if all(0 <= c < RESOLUTION for c in cell):
+                index = cascade * RESOLUTION**3 + (cell[0] * RESOLUTION + cell[1]) * RESOLUTION + cell[2]
+                if bits[index // 8].item() >> (index % 8) & 1:
+                    expected.append((place + k) * 0.05)
+            k += 1
+        mine = found.t_starts[found.ray_starts[ray] : found.ray_starts[ray + 1]]
+        torch.testing.assert_close(mine, torch.tensor(expected, dtype=torch.float64))
+
+
+@on_cpu_backends
+@pytest.mark.parametrize("limit", [1, 7])
+@pytest.mark.parametrize("curve", ["even", "three pieces"])
+def test_rounds_go_on_where_the_last_one_stopped(backend: str, limit: int, curve: str):
+    extent = 4
+    arguments = make_rays(extent), make_bits("random", extent), extent, make_stepping(curve, extent)
+    whole = march(backend, *arguments)
+    reached, alive, rounds = torch.zeros(len(arguments[0]), dtype=torch.long), torch.arange(len(arguments[0])), []
+    while len(alive):
+        part = march(backend, *arguments, limit=limit, reached=reached, alive=alive)
+        assert part.ray_starts.diff().max().item() <= limit
+        rounds.append(part)
+        alive = alive[part.ray_starts.diff() == limit]
+    owner = torch.cat([part.ray_indices for part in rounds])
+    order, starts = load(backend).order_by_ray(owner, len(arguments[0]))
+    assert torch.equal(starts, whole.ray_starts)
+    for name in ("t_starts", "t_ends", "ray_indices", "positions"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in rounds])[order], getattr(whole, name))
+
+
+@on_cpu_backends
+def test_samples_are_ordered_and_positions_are_their_middles(backend: str):
+    rays, stepping = make_rays(4), make_stepping("even", 4)
+    samples = march(backend, rays, make_bits("full", 4), 4, stepping)
+    owner = samples.ray_indices
+    assert (owner.diff() >= 0).all()
+    same_ray = owner[1:] == owner[:-1]
+    assert (samples.t_starts[1:] >= samples.t_ends[:-1] - 1e-6)[same_ray].all()
+    assert torch.equal(samples.ray_starts.diff(), torch.bincount(owner, minlength=len(rays)))
+    middle = rays.origins[owner] + rays.directions[owner] * (0.5 * (samples.t_starts + samples.t_ends))[:, None]
+    torch.testing.assert_close(samples.positions, middle, rtol=1e-5, atol=1e-5)
+    assert (samples.positions - 0.5).abs().max().item() < 2.0 + 1e-5
+
+
+@on_cpu_backends
+def test_full_occupancy_covers_the_whole_way_through_the_box(backend: str):
+    rays, stepping = make_rays(1), make_stepping("even", 1)
+    enter, leave = box_interval(rays, 1.0)
+    samples = march(backend, rays, make_bits("full", 1), 1, stepping)
+    covered = torch.zeros(len(rays)).index_add(0, samples.ray_indices, samples.t_ends - samples.t_starts)
+    torch.testing.assert_close(covered, leave - enter, rtol=0.0, atol=0.6 * stepping.smallest)
+
+
+@on_cpu_backends
+def test_no_rays_and_rays_that_are_no_numbers_give_no_samples(backend: str):
+    none = march(backend, Rays(torch.zeros(0, 3), torch.zeros(0, 3)), make_bits("full", 1), 1, Stepping(0.01))
+    assert len(none) == 0
+    assert none.ray_starts.tolist() == [0]
+    origins, directions = torch.full((4, 3), 0.5), torch.tensor([[1.0, 0.0, 0.0]]).repeat(4, 1)
+    origins[0, 1], directions[1, 2], origins[2, 0] = math.nan, math.nan, math.inf
+    samples = march(backend, Rays(origins, directions), make_bits("full", 1), 1, Stepping(0.01))
+    assert samples.ray_starts.diff().tolist() == [0, 0, 0, 50]
+
+
+@on_cpu_backends
+def test_a_ray_from_very_far_ends(backend: str):
+    """There float32 cannot tell neighbouring samples apart; what is found still lies in the box."""
+    origins, directions = torch.tensor([[-1e6, 0.5, 0.5]]), torch.tensor([[1.0, 0.0, 0.0]])
+    samples = march(backend, Rays(origins, directions), make_bits("full", 1), 1, Stepping(0.01))
+    assert len(samples) <= 200
+    assert (samples.positions - 0.5).abs().max().item() <= 0.5
+
+
+@on_cpu_backends
+def test_order_by_ray_is_a_stable_sort(backend: str):
+    owner = torch.randint(0, 40, (500,), generator=torch.Generator().manual_seed(0))
+    order, starts = load(backend).order_by_ray(owner, 45)
+    assert torch.equal(order, torch.argsort(owner, stable=True))
+    assert torch.equal(starts.diff(), torch.bincount(owner, minlength=45))
+    order, starts = load(backend).order_by_ray(owner[:0], 3)
+    assert (len(order), starts.tolist()) == (0, [0, 0, 0, 0])
+
+
+def test_samples_repeat_on_any_number_of_threads(on_one_and_two_threads):
+    arguments = make_rays(4), make_bits("random", 4), 4, make_stepping("three pieces", 4)
+    alone, together = on_one_and_two_threads(lambda: march("numba", *arguments))
+    assert_same(together, alone)
+
+
+def test_a_position_on_the_border_of_the_inner_cube_belongs_to_the_next():
+    positions = torch.tensor(
+        [[0.999, 0.5, 0.5], [1.0, 0.5, 0.5], [0.0, 0.5, 0.5], [2.5, 0.5, 0.5], [math.nan, 0.5, 0.5]]
+    )
+    cell, inside = reference.cells(positions, RESOLUTION, 3)
+    assert (cell // RESOLUTION**3).tolist()[:3] == [0, 1, 1]
+    assert inside.tolist() == [True, True, True, False, False]
+    assert ((cell >= 0) & (cell < 3 * RESOLUTION**3)).all()
