@@ -37,6 +37,19 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+def read_task_settings(path: Path, task: str) -> dict[str, Any]:
+    """The settings in a file that a run or a user wrote, less its key `task`.
+
+    Raises:
+        ConfigError: As `read_yaml`, or the file is of another task.
+    """
+    settings = read_yaml(path)
+    found = settings.pop("task", task)
+    if found != task:
+        raise ConfigError(f"{path} is of `neufield {found}`, not of `neufield {task}`.")
+    return settings
+
+
 def merge(base: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     """`base` with the settings of `change`, groups merged setting by setting."""
     merged = dict(base)
@@ -62,11 +75,18 @@ def build(kind: type[Config], settings: dict[str, Any], source: str) -> Config:
     try:
         return pydantic.TypeAdapter(kind).validate_python(settings)
     except pydantic.ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc']) or 'settings'}: {fault['msg']} (found {fault['input']!r:.60})"
-            for fault in error.errors()
-        )
+        faults = "; ".join(_told(fault) for fault in error.errors())
         raise ConfigError(f"The settings in {source} do not fit. {faults}.") from None
+
+
+def _told(fault: Any) -> str:
+    """One of pydantic's faults in words: which setting, what was expected, what was found."""
+    setting = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "unexpected_keyword_argument":
+        return f"{setting}: there is no such setting"
+    if fault["type"] == "value_error":
+        return str(fault["ctx"]["error"]).rstrip(".")
+    return f"{setting or 'settings'}: {fault['msg']}, found {fault['input']!r:.60}"
 
 
 def to_yaml(config: Any) -> str:

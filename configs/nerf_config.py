@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from .run_options import Positional, RunOptions, Switch
+from .run_options import Positional, RunOptions, Switch, require_positive
 
 Background = Literal["auto", "white", "black", "none"]
 Preset = Literal["quick", "default", "best"]
@@ -33,6 +33,9 @@ class FieldConfig:
     color_layers: int = 2
     """Hidden layers of the colour network."""
 
+    def __post_init__(self) -> None:
+        require_positive(self, "levels", "log2_table_size", "coarsest", "finest", group="field.")
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
@@ -52,6 +55,11 @@ class OptimizerConfig:
     """Decay of the running average of the weights, per step; pictures are made with the average. 0 switches it off."""
     huber: float = 0.1
     """Colour errors above this count linearly."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "rate", "decay_to", "huber", group="optimizer.")
+        if not 0.0 <= self.average < 1.0:
+            raise ValueError(f"--optimizer.average takes 0 to less than 1, got {self.average}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +82,13 @@ class SamplingConfig:
     """Cells per axis of the occupancy grid."""
     least_weight: float = 1e-4
     """Samples that weigh less in their pixel are skipped."""
+
+    def __post_init__(self) -> None:
+        require_positive(
+            self, "samples", "steps_per_unit", "coarse_half_life", "occupancy_resolution", group="sampling."
+        )
+        if not self.coarse_start >= 1.0:
+            raise ValueError(f"--sampling.coarse-start takes 1 or more, got {self.coarse_start}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,3 +115,9 @@ class NerfConfig(RunOptions):
     """The optimiser."""
     sampling: SamplingConfig = SamplingConfig()
     """The samples."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive(self, "downscale")
+        if self.holdout_every < 2:
+            raise ValueError(f"--holdout-every takes 2 or more, got {self.holdout_every}.")

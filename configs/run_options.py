@@ -2,11 +2,38 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+import pydantic
 import tyro
 
 Backend = Literal["auto", "reference", "numba", "triton"]
+Positional = tyro.conf.Positional
+
+
+def _on_or_off(value: Any) -> Any:
+    """YAML reads a bare `on` or `off` as true or false."""
+    return ("on" if value else "off") if isinstance(value, bool) else value
+
+
+Switch = Annotated[Literal["on", "off"], pydantic.BeforeValidator(_on_or_off)]
+
+
+def require_positive(settings: Any, *names: str, group: str = "") -> None:
+    """Refuses settings that are given and not above 0.
+
+    Args:
+        settings: A config.
+        names: Which of its settings; None stands for "not given".
+        group: What stands before the setting's name on the command line, e.g. `sampling.`.
+
+    Raises:
+        ValueError: Names the setting and its value.
+    """
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not value > 0:
+            raise ValueError(f"--{group}{name.replace('_', '-')} must be positive, got {value}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +66,6 @@ class RunOptions:
     """Print the result only."""
 
     def __post_init__(self) -> None:
-        for name in ("seconds", "steps", "checkpoint_seconds"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"--{name.replace('_', '-')} must be positive, got {value}.")
-
-
-Positional = tyro.conf.Positional
-Switch = Literal["on", "off"]
+        require_positive(self, "seconds", "steps", "checkpoint_seconds")
+        if not 0 <= self.seed < 1 << 32:
+            raise ValueError(f"--seed takes 0 to 4294967295, got {self.seed}.")

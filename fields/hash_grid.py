@@ -54,16 +54,24 @@ class HashGrid(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         self.table = nn.Parameter((torch.rand(self.geometry.parameters, generator=generator) * 2.0 - 1.0) * 1e-4)
 
-    def forward(self, x: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch features"]:
+    def forward(
+        self, x: Float[Tensor, "*batch d"], known: Float[Tensor, "*batch features"] | None = None
+    ) -> Float[Tensor, "*batch features"]:
         """Features at x, coarsest level first.
 
         Coordinates outside [0, 1] are clamped and NaN counts as 0; neither gets a gradient.
+
+        Args:
+            x: Coordinates in [0, 1].
+            known: The features at x, where they were computed before without gradients: they are returned as they are,
+                and gradients flow as if they had been computed now.
         """
         if x.shape[-1] != self.in_features:
             raise ValueError(
                 f"This hash grid takes {self.in_features} coordinates, got a tensor of shape {tuple(x.shape)}."
             )
-        flat: Tensor = _Encode.apply(x.reshape(-1, self.in_features), self.table, self.geometry, self.backend)  # pyright: ignore
+        rows = x.reshape(-1, self.in_features)
+        flat: Tensor = _Encode.apply(rows, self.table, known, self.geometry, self.backend)  # pyright: ignore
         return flat if x.ndim == 2 else flat.reshape(*x.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
@@ -75,9 +83,13 @@ class _Encode(torch.autograd.Function):
     """Owns autograd for every backend; a second derivative goes through the reference."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, table: Tensor, geometry: HashGridGeometry, backend: str) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, table: Tensor, known: Tensor | None, geometry: HashGridGeometry, backend: str
+    ) -> Tensor:
         ctx.save_for_backward(x, table)
         ctx.geometry, ctx.kernel = geometry, _kernel(x, table, backend)
+        if known is not None:
+            return known.reshape(len(x), -1).view_as(known.reshape(len(x), -1))
         return ctx.kernel.forward(x, table, geometry)
 
     @staticmethod
@@ -88,8 +100,9 @@ class _Encode(torch.autograd.Function):
             wanted = [tensor for tensor, asked in ((x, for_x), (table, for_table)) if asked]
             encoded = hash_grid_reference.encode(x, table, ctx.geometry)
             found = iter(torch.autograd.grad(encoded, wanted, gradients[0], create_graph=True))
-            return next(found) if for_x else None, next(found) if for_table else None, None, None
-        return *ctx.kernel.backward(x, table, gradients[0], ctx.geometry, for_x=for_x, for_table=for_table), None, None
+            return next(found) if for_x else None, next(found) if for_table else None, None, None, None
+        found = ctx.kernel.backward(x, table, gradients[0], ctx.geometry, for_x=for_x, for_table=for_table)
+        return *found, None, None, None
 
 
 def _kernel(x: Tensor, table: Tensor, backend: str) -> Any:

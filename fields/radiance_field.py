@@ -70,20 +70,36 @@ class RadianceField(nn.Module):
 
     def density(self, positions: Float[Tensor, "samples 3"]) -> Float[Tensor, " samples"]:
         """Extinction per unit length at scene positions."""
-        return self._density(self._geometry(positions))
+        return self._density(self.density_network(self._features(positions)))
 
-    def forward(self, positions: Float[Tensor, "samples 3"], directions: Float[Tensor, "samples 3"]) -> Radiance:
-        """Density and colour at scene positions seen along unit directions (from the camera into the scene)."""
-        geometry = self._geometry(positions)
+    def probe(self, positions: Float[Tensor, "samples 3"]) -> tuple[Float[Tensor, " samples"], Tensor]:
+        """Density, and the grid's features, which `forward` need not compute again."""
+        features = self._features(positions)
+        return self._density(self.density_network(features)), features
+
+    def forward(
+        self,
+        positions: Float[Tensor, "samples 3"],
+        directions: Float[Tensor, "samples 3"],
+        features: Float[Tensor, "samples features"] | None = None,
+    ) -> Radiance:
+        """Density and colour at scene positions seen along unit directions (from the camera into the scene).
+
+        Args:
+            positions: Scene coordinates.
+            directions: Unit length, one per position.
+            features: What `probe` said of these positions, if it was asked before.
+        """
+        geometry = self.density_network(self._features(positions, features))
         seen = geometry
         if self.direction_encoding is not None:
             # Features lie [feature, sample] in memory: joining the transposed views copies whole rows.
             seen = torch.cat([geometry.T, self.direction_encoding(directions).T]).T
         return Radiance(self._density(geometry), torch.sigmoid(self.color_network(seen)))
 
-    def _geometry(self, positions: Tensor) -> Tensor:
+    def _features(self, positions: Tensor, known: Tensor | None = None) -> Tensor:
         unit = positions if self.extent == 1.0 else (positions - 0.5) / self.extent + 0.5
-        return self.density_network(self.grid(unit))
+        return self.grid(unit, known)
 
     def _density(self, geometry: Tensor) -> Tensor:
         # Clamped so that neither the density nor its gradient overflows float32.

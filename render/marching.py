@@ -107,7 +107,7 @@ def visible_samples(
 
     Args:
         marcher: A fresh marcher.
-        density: The field's density.
+        density: The field's density, alone or with features that its colour will need; these come back in the samples.
         thinning: What is worth keeping.
         on_density: Is told all positions and densities that were evaluated.
         backend: Which kernels run, see `fields.kernels.dispatch`.
@@ -124,14 +124,14 @@ def visible_samples(
     alive = torch.arange(rays, device=device)
     transmittance = torch.ones(rays, device=device, dtype=marcher.rays.origins.dtype)
     limit, evaluated = thinning.first_round, 0
-    pieces: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+    rounds: list[tuple[Samples, Tensor]] = []
+    kept: list[Tensor] = []
     while len(alive):
         samples = marcher.advance(alive, limit)
-        full = samples.ray_starts.diff() == limit
         arriving = transmittance[alive]
         if len(samples):
-            found = density(samples.positions)
-            evaluated += len(samples)
+            answer = density(samples.positions)
+            found, features = answer if isinstance(answer, tuple) else (answer, answer[:, None][:, :0])
             if on_density is not None:
                 on_density(samples.positions, found)
             keep = composite.thin(
@@ -142,24 +142,33 @@ def visible_samples(
                 arriving,
                 least_weight=thinning.least_weight,
                 least_transmittance=thinning.least_transmittance,
-            ).nonzero()[:, 0]
-            pieces.append(
-                (samples.ray_indices[keep], samples.t_starts[keep], samples.t_ends[keep], samples.positions[keep])
             )
+            kept.append(keep.nonzero()[:, 0] + evaluated)
+            rounds.append((samples, features))
+            evaluated += len(samples)
         transmittance[alive] = arriving
-        alive = alive[full & (arriving > thinning.least_transmittance)]
+        alive = alive[(samples.ray_starts.diff() == limit) & (arriving > thinning.least_transmittance)]
         limit += limit // 2
-    return _merge(pieces, rays, kernel, marcher.rays.origins), evaluated
+    return _merge(rounds, kept, rays, kernel, marcher.rays.origins), evaluated
 
 
-def _merge(pieces: list[tuple[Tensor, Tensor, Tensor, Tensor]], rays: int, kernel: Any, like: Tensor) -> Samples:
-    if not pieces:
+def _merge(rounds: list[tuple[Samples, Tensor]], kept: list[Tensor], rays: int, kernel: Any, like: Tensor) -> Samples:
+    """The kept ones of the samples of all rounds, sorted by ray; `kept` counts through all rounds."""
+    if not rounds:
         none = like.new_zeros(0)
         starts = torch.zeros(rays + 1, dtype=torch.long, device=like.device)
         return Samples(none, none, starts[:0], starts, like.new_zeros(0, 3))
-    owner, t_starts, t_ends, positions = (torch.cat(column) for column in zip(*pieces))
-    order, starts = kernel.order_by_ray(owner, rays)
-    return Samples(t_starts[order], t_ends[order], owner[order], starts, positions[order])
+
+    def joined(name: str) -> Tensor:
+        return torch.cat([getattr(samples, name) for samples, _ in rounds])
+
+    chosen, owner = torch.cat(kept), joined("ray_indices")
+    order, starts = kernel.order_by_ray(owner[chosen], rays)
+    chosen = chosen[order]
+    # Features lie [feature, sample] in memory: whole rows are joined and picked from.
+    features = torch.cat([found.T for _, found in rounds], dim=1).index_select(1, chosen).T
+    t_starts, t_ends, positions = (joined(name)[chosen] for name in ("t_starts", "t_ends", "positions"))
+    return Samples(t_starts, t_ends, owner[chosen], starts, positions, features if features.shape[1] else None)
 
 
 def march_kernel(like: Tensor, backend: str) -> Any:

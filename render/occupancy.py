@@ -12,7 +12,8 @@ from ..fields.kernels.dispatch import select
 from . import kernels
 from .kernels import march_reference
 
-DensityFunction = Callable[[Float[Tensor, "samples 3"]], Float[Tensor, " samples"]]
+DensityFunction = Callable[[Float[Tensor, "samples 3"]], Tensor | tuple[Tensor, Tensor]]
+"""Positions to density (samples,), alone or with features (samples, k) that the colour at the same places can use."""
 
 _DECAY = 0.95
 _THICKNESS = 0.01
@@ -56,7 +57,9 @@ class OccupancyGrid(nn.Module):
         self._kernel().observe(self.values, torch.where(inside, cell, -1), density, _DECAY)
 
     @torch.no_grad()
-    def explore(self, density: DensityFunction, cells: Int[Tensor, " cells"], generator: torch.Generator) -> None:
+    def explore(
+        self, density: Callable[[Tensor], Tensor], cells: Int[Tensor, " cells"], generator: torch.Generator
+    ) -> None:
         """Evaluates the field at a random place in each of the given cells and takes note."""
         for part in cells.split(1 << 17):
             jitter = torch.rand(len(part), 3, generator=generator).to(part.device)

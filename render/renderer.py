@@ -13,10 +13,8 @@ from .marching import Marcher, Thinning, visible_samples
 from .occupancy import DensityFunction, OccupancyGrid
 from .samples import Rays, Stepping
 
-RadianceFunction = Callable[
-    [Float[Tensor, "samples 3"], Float[Tensor, "samples 3"]],
-    tuple[Float[Tensor, " samples"], Float[Tensor, "samples 3"]],
-]
+RadianceFunction = Callable[..., tuple[Tensor, Tensor]]
+"""(positions, directions), and features if the density gave any, to density (samples,) and colour (samples, 3)."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +41,8 @@ class Renderer:
     """Renders rays through a radiance field: the walk of a training step without its gradients or with them.
 
     Attributes:
-        density: The field's density at positions.
-        radiance: Its density and colour at positions seen along directions.
+        density: The field's density at positions, alone or with features.
+        radiance: Its density and colour at positions seen along directions, given those features.
         occupancy: Where it may be anything but empty.
         stepping: How long samples are.
         near: Nothing is sampled closer to a ray's origin, scene units.
@@ -80,7 +78,9 @@ class Renderer:
         samples, evaluated = visible_samples(
             marcher, self.density, self.thinning, on_density=on_density, backend=self.backend
         )
-        density, color = self.radiance(samples.positions, rays.directions[samples.ray_indices])
+        directions = rays.directions[samples.ray_indices]
+        known = () if samples.features is None else (samples.features,)
+        density, color = self.radiance(samples.positions, directions, *known)
         seen = composite(density, color, samples.t_starts, samples.t_ends, samples.ray_starts, backend=self.backend)
         return Rendering(
             seen.color + (1.0 - seen.opacity)[:, None] * background,

@@ -33,6 +33,7 @@ class Samples:
         ray_indices: The ray of each sample.
         ray_starts: Samples of ray r are `ray_starts[r]:ray_starts[r + 1]`; a ray without samples is legal.
         positions: Midpoints (samples, 3).
+        features: What the field already computed at these positions (samples, features), if anything.
     """
 
     t_starts: Float[Tensor, " samples"]
@@ -40,6 +41,7 @@ class Samples:
     ray_indices: Int[Tensor, " samples"]
     ray_starts: Int[Tensor, " rays_plus_1"]
     positions: Float[Tensor, "samples 3"]
+    features: Float[Tensor, "samples features"] | None = None
 
     def __len__(self) -> int:
         return len(self.t_starts)

@@ -1,4 +1,4 @@
-"""Checkpoints: one safetensors file, its facts as JSON in the header; written aside, flushed to disk, renamed. No pickle."""
+"""Checkpoints: a safetensors file with facts as JSON in its header; written aside, flushed, renamed. No pickle."""
 
 import json
 import os
@@ -30,7 +30,10 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     header = {"format": "neufield", "version": str(VERSION), "facts": json.dumps(checkpoint.facts)}
     with whole_file(path) as aside:
+        aside.touch()
+        mode = aside.stat().st_mode
         save_file(tensors, aside, metadata=header)
+        aside.chmod(mode)  # safetensors lets nobody but the owner read its files
         _flush(aside)
     _flush(path.parent)
 
@@ -54,8 +57,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
                 raise RunError(f"{path} is not a checkpoint of neufield.")
             if header.get("version") != str(VERSION):
                 raise RunError(
-                    f"{path} was written in version {header.get('version')} of the checkpoint format, this neufield reads "
-                    f"version {VERSION}. Use the neufield that wrote it, or train again with --force."
+                    f"{path} was written in version {header.get('version')} of the checkpoint format, this neufield "
+                    f"reads version {VERSION}. Use the neufield that wrote it, or train again with --force."
                 )
             facts = json.loads(header["facts"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

@@ -29,19 +29,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = _split(arguments)
     if name is None:
-        if arguments and arguments[0] not in ("-h", "--help", "--version"):
-            print(f"neufield: there is no command {arguments[0]!r}. Try: neufield --help", file=sys.stderr)
-            return 2
-        if "--version" in arguments:
-            from importlib.metadata import version
-
-            print(f"neufield {version('neufield')}")
-            return 0
-        print(_USAGE.format(commands="\n".join(f"  {key:<12}{text}" for key, text in _COMMANDS.items())))
-        return 0 if arguments else 2
+        return _without_command(arguments)
     command: Callable[[list[str]], str] = getattr(importlib.import_module(".commands", __package__), _function(name))
     try:
         print(command(rest), flush=True)
+    except SystemExit as stop:  # tyro has told what is wrong with the options, or has printed the help
+        return stop.code if isinstance(stop.code, int) else 2
     except KeyboardInterrupt:
         print("neufield: interrupted.", file=sys.stderr)
         return 130
@@ -51,6 +44,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"neufield: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def _without_command(arguments: list[str]) -> int:
+    first = arguments[0] if arguments else ""
+    if first == "--version":
+        from importlib.metadata import version
+
+        print(f"neufield {version('neufield')}")
+        return 0
+    if first in ("", "-h", "--help"):
+        print(_USAGE.format(commands="\n".join(f"  {key:<12}{text}" for key, text in _COMMANDS.items())))
+        return 0 if first else 2
+    print(f"neufield: there is no command {first!r}. Try: neufield --help", file=sys.stderr)
+    return 2
 
 
 def _split(arguments: list[str]) -> tuple[str | None, list[str]]:

@@ -2,33 +2,45 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar, get_args
 
 import tyro
 
-from ..configs.loading import build, merge, read_preset, read_yaml
-from ..configs.nerf_config import NerfConfig
-from ..configs.run_options import Positional, RunOptions
+from ..configs.loading import ConfigError, build, merge, read_preset, read_task_settings
+from ..configs.nerf_config import NerfConfig, Preset
+from ..configs.run_options import Backend, Positional, RunOptions
 
 _DEMO_SECONDS = 60.0
 
+Trained = TypeVar("Trained", bound=RunOptions)
+
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOptions:
-    """Scores a run on its held-out photos, and writes evaluation.json and report.html anew."""
+class RunChoice:
+    """Which run, and what it runs on now."""
 
     run: Positional[Path]
     """The run's folder."""
+    device: str | None = None
+    """auto, cpu, cuda or cuda:1, instead of what the run was trained on."""
+    backend: Backend | None = None
+    """Which kernels run, instead of those that the run was trained with."""
+    quiet: bool = False
+    """Print the result only."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions(RunChoice):
+    """Scores a run on its held-out photos, and writes evaluation.json and report.html anew."""
+
     against: Path | None = None
     """A finished run on the same data that the report compares this one with."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenderOptions:
+class RenderOptions(RunChoice):
     """Renders a video of a run into its outputs/ folder."""
 
-    run: Positional[Path]
-    """The run's folder."""
     path: Literal["turntable", "interpolate"] = "turntable"
     """Once around the scene, or smoothly through the training cameras."""
     frames: int = 60
@@ -38,23 +50,19 @@ class RenderOptions:
     size: tuple[int, int] | None = None
     """Width and height in pixels; by default that of the photos, at most 400 on the longer side."""
     output: Path | None = None
-    """The video's file, .mp4 or .gif."""
-    quiet: bool = False
-    """Print the result only."""
+    """The video's file, .mp4 or .gif; by default one in the run's outputs/ folder."""
+    force: bool = False
+    """Replace the file that --output names."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResumeOptions:
+class ResumeOptions(RunChoice):
     """Goes on with a run from its last checkpoint."""
 
-    run: Positional[Path]
-    """The run's folder."""
     seconds: float | None = None
     """Train until this many seconds in all, instead of what the run was given."""
     steps: int | None = None
     """Train until this many steps in all, instead of what the run was given."""
-    quiet: bool = False
-    """Print the result only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +85,7 @@ def demo_command(arguments: list[str]) -> str:
     """`neufield demo`."""
     default = RunOptions(seconds=_DEMO_SECONDS)
     options = tyro.cli(RunOptions, prog="neufield demo", args=arguments, default=default, description=_DEMO)
+    options = _with_one_end(options, arguments)
     settings = {item.name: getattr(options, item.name) for item in fields(options)}
     from .demo import demo
     from .nerf_run import BUILT_IN
@@ -93,7 +102,9 @@ def eval_command(arguments: list[str]) -> str:
     from .nerf_run import evaluate_run
     from .run_folder import RunFolder
 
-    return evaluate_run(RunFolder.open(options.run), against=options.against)
+    return evaluate_run(
+        RunFolder.open(options.run), against=options.against, device=options.device, backend=options.backend
+    )
 
 
 def render_command(arguments: list[str]) -> str:
@@ -111,16 +122,28 @@ def render_command(arguments: list[str]) -> str:
         size=options.size,
         output=options.output,
         progress=Progress(quiet=options.quiet),
+        device=options.device,
+        backend=options.backend,
+        force=options.force,
     )
 
 
 def resume_command(arguments: list[str]) -> str:
     """`neufield resume`."""
     options = tyro.cli(ResumeOptions, prog="neufield resume", args=arguments)
+    if options.seconds is not None and options.steps is not None:
+        raise ValueError(_TWO_ENDS)
     from .nerf_run import resume
     from .run_folder import RunFolder
 
-    return resume(RunFolder.open(options.run), quiet=options.quiet, seconds=options.seconds, steps=options.steps)
+    return resume(
+        RunFolder.open(options.run),
+        seconds=options.seconds,
+        steps=options.steps,
+        device=options.device,
+        backend=options.backend,
+        quiet=options.quiet,
+    )
 
 
 def data_check_command(arguments: list[str]) -> str:
@@ -136,35 +159,59 @@ def data_check_command(arguments: list[str]) -> str:
 
 
 def parse_nerf(arguments: list[str]) -> NerfConfig:
-    """The settings of `neufield nerf`: defaults, then --preset, then --config, then every other option.
+    """The settings of `neufield nerf`: defaults, then the preset, then --config, then every other option.
 
     Raises:
         ConfigError: A preset or config file does not fit.
+        ValueError: It is not said when the training ends, or said twice.
     """
-    preset, config, rest = _take(arguments, "--preset", "default"), None, arguments
-    if "--config" in arguments or any(argument.startswith("--config=") for argument in arguments):
-        config = Path(_take(arguments, "--config", ""))
-        rest = _without(arguments, "--config")
-    settings = read_preset("nerf", preset) if preset in ("quick", "default", "best") else {}
-    source = f"the preset {preset}"
-    if config is not None:
-        settings, source = merge(settings, read_yaml(config)), str(config)
-        settings.pop("task", None)
-    default = build(NerfConfig, {"data": "", **settings}, source)
-    if default.data == Path(""):
+    rest = _without(arguments, "--config")
+    settings, source, changes = {}, "the preset", {}
+    if len(rest) < len(arguments):
+        source = _value_of(arguments, "--config") or ""
+        if not source:
+            raise ConfigError("--config needs the path of a YAML file, such as a run's config.yaml.")
+        changes = read_task_settings(Path(source), "nerf")
+    preset = _value_of(arguments, "--preset") or changes.get("preset", "default")
+    if preset in get_args(Preset):  # else the option or the file is refused below
+        settings = read_preset("nerf", preset)
+    if changes.get("steps") is not None:
+        settings["seconds"] = None
+    default = build(NerfConfig, {"data": "", **merge(settings, changes)}, source)
+    if "data" not in changes:
         default = replace(default, data=tyro.MISSING)
-    parsed = tyro.cli(NerfConfig, prog="neufield nerf", args=rest, default=default)
-    return replace(parsed, seconds=None) if parsed.steps is not None and "--seconds" not in rest else parsed
+    parsed = tyro.cli(NerfConfig, prog="neufield nerf", args=rest, default=default, description=_NERF)
+    return _with_one_end(parsed, rest)
 
 
-def _take(arguments: list[str], option: str, default: str) -> str:
-    """The value of an option, looked up before the whole line is parsed."""
+_NERF = """Trains a NeRF on a folder of posed photos.
+
+--config FILE takes settings from a YAML file; the config.yaml of a run repeats it. Options on the command line win over
+the file, and the file wins over the preset."""
+_TWO_ENDS = "Give either --seconds or --steps: each says when the training ends."
+
+
+def _with_one_end(options: Trained, arguments: list[str]) -> Trained:
+    """The options with one end of the training: the one on the command line, where there is one."""
+    given = {name for name in ("seconds", "steps") if _value_of(arguments, f"--{name}") not in (None, "None")}
+    if len(given) == 2:
+        raise ValueError(_TWO_ENDS)
+    if options.seconds is None and options.steps is None:
+        raise ValueError("It is not said when the training ends: give --seconds or --steps.")
+    if "seconds" in given:
+        return replace(options, steps=None)
+    return replace(options, seconds=None) if options.steps is not None else options
+
+
+def _value_of(arguments: list[str], option: str) -> str | None:
+    """The value of an option, looked up beside the parsing of the whole line; the last one counts."""
+    found = None
     for index, argument in enumerate(arguments):
-        if argument == option and index + 1 < len(arguments):
-            return arguments[index + 1]
-        if argument.startswith(f"{option}="):
-            return argument.split("=", 1)[1]
-    return default
+        if argument == option:
+            found = arguments[index + 1] if index + 1 < len(arguments) else None
+        elif argument.startswith(f"{option}="):
+            found = argument.split("=", 1)[1]
+    return found
 
 
 def _without(arguments: list[str], option: str) -> list[str]:

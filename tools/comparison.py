@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .errors import RunError
 from .evaluate import ScoredView
 from .radiance_model import psnr_of
 
@@ -34,14 +35,15 @@ def compare(names: tuple[str, str], here: list[ScoredView], there: list[ScoredVi
     """Compares two runs on the views that both have; the crop is the square where their squared errors differ the most.
 
     Raises:
-        ValueError: The runs have no held-out view in common.
+        RunError: The runs have no held-out view in common.
     """
     others = {view.name: view for view in there}
     pairs = [(view, others[view.name]) for view in here if view.name in others]
-    pairs = [(a, b) for a, b in pairs if a.render.shape == b.render.shape]
+    pairs = [(a, b) for a, b in pairs if torch.equal(a.target, b.target)]
     if not pairs:
-        raise ValueError(
-            f"The runs {names[0]} and {names[1]} have no held-out view in common; compare runs on the same data."
+        raise RunError(
+            f"The runs {names[0]} and {names[1]} have no held-out view in common; "
+            "compare runs on the same photos, of the same size and over the same background."
         )
     _, a, b, crop = max((_strongest_crop(a, b) for a, b in pairs), key=lambda found: found[0])
     top, left, side = crop

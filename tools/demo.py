@@ -16,6 +16,8 @@ def demo(config: NerfConfig) -> str:
     progress.say("Drawing the scene: 60 photos of textured solids, a glossy one among them, by ray tracing.")
     result = start(replace(config, data=BUILT_IN, name=config.name or "demo"))
     run = RunFolder.open(config.runs / (config.name or "demo"))
+    if not run.evaluation.is_file():  # stopped by Ctrl-C
+        return result
     progress.say("Rendering the turntable.")
     render_video(run, progress=progress)
     result = evaluate_run(run)

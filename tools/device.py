@@ -18,6 +18,8 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"--device takes auto, cpu, cuda or cuda:N, got {name!r}.") from None
+    if device.type not in ("cpu", "cuda"):
+        raise ValueError(f"--device takes auto, cpu, cuda or cuda:N, got {name!r}.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"--device {name}: torch sees {torch.cuda.device_count()} CUDA devices. Use --device cpu.")
     return device
@@ -27,8 +29,8 @@ def choose_device(name: str) -> torch.device:
 def quiet_torch_threads(device: torch.device) -> Generator[None]:
     """Keeps torch to one thread on the CPU while numba's kernels have all cores.
 
-    What torch does between two kernels is small; a second pool of threads that wakes and sleeps beside numba's costs more than it
-    gains, and sums taken by one thread come out the same on every machine.
+    What torch does between two kernels is small; a second pool of threads that wakes and sleeps beside numba's costs
+    more than it gains, and sums taken by one thread come out the same whatever the number of cores.
     """
     threads = torch.get_num_threads()
     if device.type == "cpu":

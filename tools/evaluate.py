@@ -5,6 +5,7 @@ import resource
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import torch
@@ -16,6 +17,12 @@ from .nerf import NerfTask
 from .pictures import error_image, side_by_side, write_png
 from .radiance_model import blend
 from .run_folder import RunFolder
+
+_BACKGROUNDS = {
+    "none": "none; what is transparent counts as black",
+    "white": "white in scoring, random colours in training",
+    "black": "black in scoring, random colours in training",
+}
 
 
 @dataclass(frozen=True)
@@ -72,20 +79,14 @@ def score_view(task: NerfTask, index: int) -> ScoredView:
 
 def protocol(task: NerfTask) -> dict[str, str]:
     """How held-out views are scored, in words."""
-    scene, config = task.scene, task.config
+    scene, config, average = task.scene, task.config, task.config.optimizer.average
     return {
         "views": f"{len(scene.test)} held out of {len(scene.test) + len(scene.train)}: {scene.split_rule}",
         "resolution": _sizes(scene.test),
-        "background": {"none": "none (photos are opaque)"}.get(
-            config.background, f"{config.background}, in training and in scoring"
-        )
-        if config.background != "white"
-        else "white in scoring; random colours in training",
+        "background": _BACKGROUNDS[config.background],
         "psnr": "mean over views of the PSNR of all pixels, values in [0, 1]",
         "ssim": "window 11, sigma 1.5, data range 1",
-        "weights": f"running average, decay {config.optimizer.average} per step"
-        if config.optimizer.average
-        else "the last step's",
+        "weights": f"running average, decay {average} per step" if average else "the last step's",
         "crop": "none",
     }
 
@@ -106,17 +107,18 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, *, training_seconds
         "render_seconds": evaluation.seconds,
         "peak_memory_bytes": peak_memory_bytes(),
     }
-    for view in evaluation.views:
+    stems = _file_stems([view.name for view in evaluation.views])
+    for view, stem in zip(evaluation.views, stems, strict=True):
         strip = side_by_side(view.target, view.render, error_image(view.render, view.target))
-        write_png(run.outputs / "held_out" / f"{_file_stem(view.name)}.png", strip)
+        write_png(run.outputs / "held_out" / f"{stem}.png", strip)
     run.write_text(run.evaluation, json.dumps(content, indent=1))
     return content
 
 
-def _file_stem(name: str) -> str:
-    """A view's name as a file name: folders joined, the ending dropped."""
-    stem = name.rsplit(".", 1)[0] if "." in name.rsplit("/", 1)[-1] else name
-    return stem.strip("./").replace("/", "_")
+def _file_stems(names: list[str]) -> list[str]:
+    """Views' names as file names, each another one: folders joined, the ending dropped where that leaves no doubt."""
+    short = [PurePosixPath(name).with_suffix("").as_posix().replace("/", "_") for name in names]
+    return [stem if short.count(stem) == 1 else f"{stem}_{index:03d}" for index, stem in enumerate(short)]
 
 
 def peak_memory_bytes() -> int:

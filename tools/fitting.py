@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..fields import Adam
 from .averaging import WeightAverage
 from .checkpoint import Checkpoint, load_checkpoint, load_into, save_checkpoint
+from .errors import RunError
 from .progress import Progress
 from .run_folder import RunFolder
 
@@ -73,7 +74,10 @@ class Task(Protocol):
         ...
 
     def losses(self, step: int, progress: float) -> dict[str, Tensor]:
-        """The weighted terms of the objective for this step; the loop minimises their sum. Random numbers depend on step alone."""
+        """The weighted terms of the objective for this step; the loop minimises their sum.
+
+        Random numbers depend on the step alone.
+        """
         ...
 
     def after_step(self, step: int, progress: float) -> None:
@@ -117,11 +121,14 @@ class Fitter:
         self._curve: list[float] = []
 
     def fit(self) -> bool:
-        """Trains to the end, or until Ctrl-C; either way the last step is in the checkpoint. Returns whether the end was reached."""
-        start = time.perf_counter()
-        self.task.warm_up()
-        self.warm_up_seconds = time.perf_counter() - start
-        self.progress.say(f"Kernels ready after {self.warm_up_seconds:.0f} s.")
+        """Trains to the end, or until Ctrl-C; either way the last step is in the checkpoint.
+
+        Returns:
+            Whether the end was reached.
+
+        Raises:
+            FloatingPointError: A loss or a weight is not finite any more; the last checkpoint is from before.
+        """
         self._plan_curve()
         saved = logged = self.seconds
         with self._stoppable(), self.progress:
@@ -139,6 +146,13 @@ class Fitter:
                     self.save()
         self.save()
         return not self._interrupted
+
+    def warm_up(self) -> None:
+        """Has the task's kernels ready before the clock starts."""
+        start = time.perf_counter()
+        self.task.warm_up()
+        self.warm_up_seconds = time.perf_counter() - start
+        self.progress.say(f"Kernels ready after {self.warm_up_seconds:.0f} s.")
 
     def _one_step(self) -> dict[str, Tensor]:
         progress = self.settings.progress(self.step, self.seconds)
@@ -159,10 +173,8 @@ class Fitter:
             marks = [share * self.settings.steps for share in _CURVE_SHARES]
             done = float(self.step)
         else:
-            marks, done = (
-                [mark for mark in _CURVE_SECONDS if mark < 0.95 * (self.settings.seconds or 0.0)],
-                self.seconds,
-            )
+            marks = [mark for mark in _CURVE_SECONDS if mark < 0.95 * (self.settings.seconds or 0.0)]
+            done = self.seconds
         self._curve = [mark for mark in marks if mark > done]
 
     def _score_when_due(self) -> None:
@@ -181,16 +193,23 @@ class Fitter:
 
     def _log(self, losses: dict[str, Tensor]) -> None:
         values = {name: value.item() for name, value in losses.items()}
-        bad = [name for name, value in values.items() if not math.isfinite(value)]
-        if bad:
-            raise FloatingPointError(f"The loss {bad[0]} is not finite at step {self.step}; lower --optimizer.rate.")
+        self._require_finite("loss", [name for name, value in values.items() if not math.isfinite(value)])
         counters = self.task.counters()
         line = {"step": self.step, "seconds": self.seconds, "losses": values, "counters": counters}
         self.run.log(line)
         self.progress.update(self.step, self.seconds, self.settings.progress(self.step, self.seconds), values, counters)
 
+    def _require_finite(self, what: str, bad: list[str]) -> None:
+        if bad:
+            raise FloatingPointError(
+                f"The {what} {bad[0]} is not finite at step {self.step}; lower --optimizer.rate and train again. "
+                "The last checkpoint is from before."
+            )
+
     def save(self) -> None:
-        """Writes the checkpoint."""
+        """Writes the checkpoint; one that nothing can be made of does not replace another."""
+        weights = self.task.module.named_parameters()
+        self._require_finite("weight", [name for name, weight in weights if not weight.isfinite().all()])
         tensors = {f"model.{name}": tensor for name, tensor in self.task.module.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.tensors.items()}
         tensors |= {f"optimizer.{name}": tensor for name, tensor in self._optimizer_tensors().items()}
@@ -201,9 +220,10 @@ class Fitter:
         """Goes back to the run's checkpoint.
 
         Raises:
-            RunError: There is none, or it does not fit.
+            RunError: There is none, it does not fit, or it is past the last step already.
         """
         path = self.run.checkpoint
+        self.run.remove_partial_files()
         checkpoint = load_checkpoint(path)
         load_into(self.task.module.state_dict(), checkpoint.tensors, "model.", path)
         load_into(self.average.tensors, checkpoint.tensors, "average.", path)
@@ -212,6 +232,10 @@ class Fitter:
                 self.optimizer.prepare(parameter)
         load_into(self._optimizer_tensors(), checkpoint.tensors, "optimizer.", path)
         self.step, self.seconds = checkpoint.facts["step"], checkpoint.facts["seconds"]
+        if self.settings.steps is not None and self.step > self.settings.steps:
+            raise RunError(
+                f"{self.run.path} has {self.step} steps already; --steps {self.settings.steps} is behind it."
+            )
         self.task.restore(checkpoint.facts["task"])
         self.run.rewind_metrics(self.step)
 

@@ -14,7 +14,7 @@ from .fitting import FitSettings
 from .radiance_model import RadianceModel, background_color, blend, psnr_of
 
 _FEWEST_RAYS, _MOST_RAYS = 64, 1 << 17
-_FIRST_RAYS = 1024
+_FIRST_RAYS = 256
 _REFRESH_EVERY = 16
 _EXPLORED_CELLS = 1 << 14
 _ALL_CELLS_AT_ONCE = 1 << 21
@@ -67,6 +67,7 @@ class NerfTask:
 
     def warm_up(self) -> None:
         """Compiles or loads every kernel of a step, on rays that see next to nothing."""
+        facts = self.facts()
         bits = self.model.occupancy.bits.clone()
         values = self.model.occupancy.values.clone()
         losses = self._losses(step=0, coarseness=64.0, rays=_FEWEST_RAYS)
@@ -75,8 +76,7 @@ class NerfTask:
         self.model.zero_grad()
         self.model.occupancy.bits.copy_(bits)
         self.model.occupancy.values.copy_(values)
-        self.rays_drawn = self.samples_kept = self.samples_evaluated = 0
-        self.rays_per_step = _FIRST_RAYS
+        self.restore(facts)
 
     def losses(self, step: int, progress: float) -> dict[str, Tensor]:
         """The Huber error of the colours of this step's rays."""

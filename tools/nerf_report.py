@@ -1,5 +1,9 @@
 """What the report of a NeRF run says."""
 
+import math
+import shlex
+from importlib.metadata import version
+from itertools import pairwise
 from typing import Any
 
 from ..configs.loading import to_yaml
@@ -29,16 +33,16 @@ def report_content(
         comparison: With another run, if asked for.
         warm_up_seconds: How long the kernels took to compile or load, where that is known.
     """
-    from .nerf_run import versions
-
     lines = run.read_metrics()
     mean = content["mean"]
     curve = [(line["seconds"], line["held_out"]["psnr"]) for line in lines if "held_out" in line]
     if mean:
         curve.append((content["seconds"], mean["psnr"]))
     turntable = run.outputs / "turntable.mp4"
+    path, data = shlex.quote(str(run.path)), shlex.quote(str(task.config.data))
+    best, flat = (shlex.quote(f"{run.name}-{kind}") for kind in ("best", "flat"))
     return ReportContent(
-        title=run.path.name,
+        title=run.name,
         headline=f"{mean['psnr']:.2f} dB" if mean else "trained",
         explanation=f"PSNR, mean of {len(evaluation.views)} held-out views" if mean else "no photo was held out",
         protocol=evaluation.protocol,
@@ -66,15 +70,20 @@ def report_content(
         versions=versions(),
         notes=task.scene.notes,
         next_commands=[
-            ("turn around the scene", f"neufield render {run.path}"),
-            ("train longer, from here", f"neufield resume {run.path} --seconds {2 * content['seconds']:.0f}"),
-            ("the best preset", f"neufield nerf {task.config.data} --preset best --name {run.path.name}-best"),
+            ("turn around the scene", f"neufield render {path}"),
+            ("train longer, from here", f"neufield resume {path} --seconds {math.ceil(2 * content['seconds'])}"),
+            ("the best preset", f"neufield nerf {data} --preset best --name {best}"),
             (
                 "see what view dependence is worth",
-                f"neufield nerf {task.config.data} --view-dependence off --name {run.path.name}-flat --against {run.path}",
+                f"neufield nerf {data} --view-dependence off --name {flat} --against {path}",
             ),
         ],
     )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed a run."""
+    return {name: version(name) for name in ("neufield", "torch", "numba", "numpy")}
 
 
 def _series(lines: list[dict[str, Any]]) -> list[ReportSeries]:
@@ -86,7 +95,7 @@ def _series(lines: list[dict[str, Any]]) -> list[ReportSeries]:
     for name in steps[0]["counters"] if steps else {}:
         rates = [
             (b["seconds"], (b["counters"][name] - a["counters"][name]) / (b["seconds"] - a["seconds"]))
-            for a, b in zip(steps, steps[1:])
+            for a, b in pairwise(steps)
             if b["seconds"] > a["seconds"]
         ]
         series.append(ReportSeries(f"{name.capitalize()} per second", rates))
@@ -110,8 +119,9 @@ def _comparison_section(comparison: Comparison) -> ReportSection:
     return ReportSection(
         title=f"{here} against {there}",
         text=(
-            f"Over all common held-out views {here} is {gain:+.2f} dB against {there}. The crop is where their errors differ "
-            f"the most: {side}x{side} pixels at row {top}, column {left} of {comparison.view}; there it is {crop_gain:+.2f} dB."
+            f"Over all common held-out views {here} is {gain:+.2f} dB against {there}. The crop is where their errors "
+            f"differ the most: {side}x{side} pixels at row {top}, column {left} of {comparison.view}; "
+            f"there it is {crop_gain:+.2f} dB."
         ),
         images=[
             (caption, to_uint8(picture))

@@ -1,12 +1,12 @@
 """The life of a NeRF run: started, resumed, opened again, evaluated, reported."""
 
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ..configs.loading import build, read_yaml, to_yaml
+from ..configs.loading import build, read_task_settings, to_yaml
 from ..configs.nerf_config import NerfConfig
+from ..configs.run_options import Backend
 from ..datasets import PosedScene, load_posed_scene, synthetic_scene
 from .checkpoint import load_checkpoint, load_into
 from .comparison import Comparison, compare
@@ -21,58 +21,98 @@ from .progress import Progress
 from .radiance_model import RadianceModel
 from .report import write_report
 from .run_folder import RunFolder
-from .scene_file import read_scene, write_scene
+from .scene_file import read_scene, require_same_scene, write_scene
 
 BUILT_IN = Path("built-in")
 """As the data folder of a run: the scene that the program draws itself."""
 
 
 def start(config: NerfConfig) -> str:
-    """Trains a new run to its end, scores it and writes its report; returns the result in one line."""
+    """Trains a new run to its end, scores it and writes its report; returns the result in one line.
+
+    What was there is touched only after the data, the device and the kernels were found to work.
+    """
     progress = Progress(quiet=config.quiet)
+    device = choose_device(config.device)
+    name = config.name or ("demo" if config.data == BUILT_IN else config.data.resolve().name)
+    run = RunFolder.planned(config.runs, name, force=config.force)
     scene = load_scene(config)
-    config = resolved(config, scene)
-    run = RunFolder.create(config.runs, config.name or scene.name, force=config.force)
-    run.write_text(run.config, "task: nerf\n" + to_yaml(replace(config, name=run.path.name, force=False)))
-    write_scene(run, scene)
+    config = replace(resolved(config, scene), name=run.name, force=False)
+    if config.against is not None:
+        _require_comparable(run, config, scene, RunFolder.open(config.against))
     for note in scene.notes:
         progress.say(f"Note: {note}")
-    progress.say(
-        f"{scene.name}: {len(scene.train)} photos to train on, {len(scene.test)} held out ({scene.split_rule}), {scene.format}."
-    )
-    return _train(run, config, scene, progress, resume=False)
-
-
-def resume(run: RunFolder, *, quiet: bool = False, seconds: float | None = None, steps: int | None = None) -> str:
-    """Goes on with a run from its last checkpoint, to the end that it was given or to a later one."""
-    config = read_config(run)
-    if seconds is not None or steps is not None:
-        config = replace(config, seconds=seconds, steps=steps)
-        run.write_text(run.config, "task: nerf\n" + to_yaml(config))
-    return _train(run, config, load_scene(config), Progress(quiet=quiet), resume=True)
-
-
-def _train(run: RunFolder, config: NerfConfig, scene: PosedScene, progress: Progress, *, resume: bool) -> str:
-    device = choose_device(config.device)
+    photos = f"{len(scene.train)} photos to train on, {len(scene.test)} held out"
+    progress.say(f"{scene.name}: {photos} ({scene.split_rule}), {scene.format}.")
     with quiet_torch_threads(device):
         task = NerfTask(config, scene, device)
         fitter = Fitter(task, fit_settings(config), run, progress)
-        if resume:
-            fitter.resume()
-            progress.say(f"Resumed at step {fitter.step}, {fitter.seconds:.0f} s.")
-        if not fitter.fit():
-            return f"Stopped at step {fitter.step}; go on with `neufield resume {run.path}`."
-        progress.say("Scoring the held-out photos.")
-        with fitter.average.applied():
-            evaluation = evaluate(task)
-        return _finish(run, task, evaluation, seconds=fitter.seconds, warm_up_seconds=fitter.warm_up_seconds)
+        fitter.warm_up()
+        run.create()
+        _write_config(run, config)
+        write_scene(run, scene)
+        return _train(run, task, fitter)
 
 
-def evaluate_run(run: RunFolder, *, against: Path | None = None) -> str:
+def resume(
+    run: RunFolder,
+    *,
+    seconds: float | None = None,
+    steps: int | None = None,
+    device: str | None = None,
+    backend: Backend | None = None,
+    quiet: bool = False,
+) -> str:
+    """Goes on with a run from its last checkpoint, to the end that it was given or to a later one.
+
+    Args:
+        run: The run.
+        seconds, steps: When the training ends now, in all; at most one of them.
+        device, backend: Instead of what the run was started with.
+        quiet: Say nothing before the result.
+
+    Raises:
+        ValueError: The run has more steps already, or its photos or settings have changed.
+    """
+    progress = Progress(quiet=quiet)
+    config = read_config(run, device=device, backend=backend)
+    if seconds is not None or steps is not None:
+        config = replace(config, seconds=seconds, steps=steps)
+    place = choose_device(config.device)
+    scene = load_scene(config)
+    require_same_scene(run, scene)
+    with quiet_torch_threads(place):
+        task = NerfTask(config, scene, place)
+        fitter = Fitter(task, fit_settings(config), run, progress)
+        fitter.resume()
+        fitter.warm_up()
+        _write_config(run, config)
+        progress.say(f"Resumed at step {fitter.step}, {fitter.seconds:.0f} s.")
+        return _train(run, task, fitter)
+
+
+def _write_config(run: RunFolder, config: NerfConfig) -> None:
+    run.write_text(run.config, "task: nerf\n" + to_yaml(config))
+
+
+def _train(run: RunFolder, task: NerfTask, fitter: Fitter) -> str:
+    if not fitter.fit():
+        return f"Stopped at step {fitter.step}; go on with `neufield resume {run.path}`."
+    fitter.progress.say("Scoring the held-out photos.")
+    with fitter.average.applied():
+        evaluation = evaluate(task)
+    return _finish(run, task, evaluation, seconds=fitter.seconds, warm_up_seconds=fitter.warm_up_seconds)
+
+
+def evaluate_run(
+    run: RunFolder, *, against: Path | None = None, device: str | None = None, backend: Backend | None = None
+) -> str:
     """Scores a run again from its checkpoint and writes its numbers and report anew; returns the result in one line."""
-    config = read_config(run)
+    config = read_config(run, device=device, backend=backend)
     if against is not None:
         config = replace(config, against=against)
+    if config.against is not None:
+        RunFolder.open(config.against)
     task, facts = open_task(run, config)
     with quiet_torch_threads(task.device):
         evaluation = evaluate(task)
@@ -82,44 +122,57 @@ def evaluate_run(run: RunFolder, *, against: Path | None = None) -> str:
 def _finish(
     run: RunFolder, task: NerfTask, evaluation: Evaluation, *, seconds: float, warm_up_seconds: float | None
 ) -> str:
-    against = task.config.against
-    comparison = None if against is None else compare_runs(run, evaluation, RunFolder.open(against))
+    config = task.config
     content = write_evaluation(run, evaluation, training_seconds=seconds)
+    comparison = (
+        None if config.against is None else compare_runs(run, config, evaluation, RunFolder.open(config.against))
+    )
     write_report(run.report, report_content(run, task, evaluation, content, comparison, warm_up_seconds))
-    result = f"The report is {run.report}."
-    if comparison is not None:
-        gain = comparison.psnr[0] - comparison.psnr[1]
-        where = comparison.crop_psnr[0] - comparison.crop_psnr[1]
-        result = (
-            f"{comparison.names[0]} is {gain:+.2f} dB against {comparison.names[1]} "
-            f"({where:+.2f} dB in the crop where they differ most). " + result
-        )
+    told: list[str] = []
     if evaluation.views:
         scores = f"held-out PSNR {content['mean']['psnr']:.2f} dB, SSIM {content['mean']['ssim']:.3f}"
-        ground = "no background" if task.config.background == "none" else f"{task.config.background} background"
-        where = f"{len(evaluation.views)} views at {evaluation.protocol['resolution']}, {ground}"
-        result = f"{run.path.name}: {scores} ({where}) after {seconds:.0f} s of training. {result}"
-    return result
+        ground = "no background" if config.background == "none" else f"{config.background} background"
+        views = f"{len(evaluation.views)} views at {evaluation.protocol['resolution']}, {ground}"
+        told.append(f"{run.name}: {scores} ({views}) after {seconds:.0f} s of training.")
+    if comparison is not None:
+        gain, crop_gain = (pair[0] - pair[1] for pair in (comparison.psnr, comparison.crop_psnr))
+        told.append(
+            f"{comparison.names[0]} is {gain:+.2f} dB against {comparison.names[1]} "
+            f"({crop_gain:+.2f} dB in the crop where they differ most)."
+        )
+    return " ".join([*told, f"The report is {run.report}."])
 
 
-def compare_runs(run: RunFolder, evaluation: Evaluation, other: RunFolder) -> Comparison:
-    """Renders another run's held-out views and compares them with this one's."""
-    task, _ = open_task(other, read_config(other))
-    return compare((run.path.name, other.path.name), evaluation.views, evaluate(task).views)
+def compare_runs(run: RunFolder, config: NerfConfig, evaluation: Evaluation, other: RunFolder) -> Comparison:
+    """Renders another run's held-out views, where this run's settings say, and compares them with this one's."""
+    task, _ = open_task(other, read_config(other, device=config.device, backend=config.backend))
+    return compare((run.name, other.name), evaluation.views, evaluate(task).views)
 
 
-def read_config(run: RunFolder) -> NerfConfig:
-    """The settings of a run.
+def _require_comparable(run: RunFolder, config: NerfConfig, scene: PosedScene, other: RunFolder) -> None:
+    """Finds out before the training what would spoil the comparison after it."""
+    if other.path.resolve() == run.path.resolve():
+        raise RunError(f"{other.path} cannot be compared with the run that replaces it; choose another --name.")
+    there = read_config(other)
+    if read_scene(other).names[1] != scene.test.names:
+        raise RunError(f"{other.path} holds out other photos than {config.data} does; compare runs on the same data.")
+    if there.background != config.background:
+        raise RunError(
+            f"{other.path} was scored with --background {there.background}, this run would be with "
+            f"--background {config.background}; give both the same."
+        )
+    if not other.checkpoint.is_file():
+        raise RunError(f"{other.path} has no checkpoint yet; finish it with `neufield resume {other.path}`.")
+
+
+def read_config(run: RunFolder, *, device: str | None = None, backend: Backend | None = None) -> NerfConfig:
+    """The settings of a run, with another device or backend where one is given.
 
     Raises:
-        RunError: The run is of another task.
-        ConfigError: Its config.yaml does not fit.
+        ConfigError: Its config.yaml does not fit, or is of another task.
     """
-    settings = read_yaml(run.config)
-    task = settings.pop("task", "nerf")
-    if task != "nerf":
-        raise RunError(f"{run.path} is a run of `neufield {task}`, not of `neufield nerf`.")
-    return build(NerfConfig, settings, str(run.config))
+    config = build(NerfConfig, read_task_settings(run.config, "nerf"), str(run.config))
+    return replace(config, device=device or config.device, backend=backend or config.backend)
 
 
 def load_scene(config: NerfConfig) -> PosedScene:
@@ -136,7 +189,10 @@ def load_scene(config: NerfConfig) -> PosedScene:
 
 def open_task(run: RunFolder, config: NerfConfig) -> tuple[NerfTask, dict[str, Any]]:
     """A finished or stopped run's task with its averaged weights, and its checkpoint's facts."""
-    task = NerfTask(config, load_scene(config), choose_device(config.device))
+    device = choose_device(config.device)
+    scene = load_scene(config)
+    require_same_scene(run, scene)
+    task = NerfTask(config, scene, device)
     return task, _load_averaged(run, task.model)
 
 
@@ -154,8 +210,3 @@ def _load_averaged(run: RunFolder, model: RadianceModel) -> dict[str, Any]:
     averaged = {name: tensor for name, tensor in model.named_parameters() if f"average.{name}" in checkpoint.tensors}
     load_into({name: tensor.data for name, tensor in averaged.items()}, checkpoint.tensors, "average.", run.checkpoint)
     return checkpoint.facts
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computed a run, for its report."""
-    return {name: version(name) for name in ("neufield", "torch", "numba", "numpy")}

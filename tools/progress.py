@@ -1,4 +1,4 @@
-"""How a fit goes, shown to people: a live line on a terminal, a plain line now and then in a log, nothing when quiet."""
+"""How a fit goes, shown to people: a live line on a terminal, a plain one now and then in a log, none when quiet."""
 
 import sys
 import time
@@ -44,7 +44,7 @@ class Progress:
         if self._quiet:
             return
         if self._live is not None:
-            self._live.console.print(text, highlight=False)
+            self._live.console.print(text, highlight=False, markup=False, soft_wrap=True)
         else:
             print(text, flush=True)
 

@@ -59,7 +59,7 @@ class RadianceModel(nn.Module):
         smallest = coarseness / self.sampling.steps_per_unit
         largest = max(smallest, self.extent / self.sampling.occupancy_resolution)
         return Renderer(
-            density=self.field.density,
+            density=self.field.probe,
             radiance=self.field,
             occupancy=self.occupancy,
             stepping=Stepping(smallest, cone, largest),
@@ -70,7 +70,7 @@ class RadianceModel(nn.Module):
 
 
 def background_color(name: str, *, transparent: bool, device: torch.device) -> Tensor | None:
-    """The RGB behind the scene, (3,); None where photos have no transparency and the field explains every pixel itself."""
+    """The RGB behind the scene, (3,); None where photos are opaque and the field explains every pixel itself."""
     if name == "none" or (name == "auto" and not transparent):
         return None
     return torch.full((3,), 0.0 if name == "black" else 1.0, device=device)

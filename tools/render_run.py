@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from ..configs.run_options import Backend
 from ..render import Cameras, interpolated_path, turntable
 from .device import quiet_torch_threads
 from .nerf_run import open_model, read_config
@@ -30,6 +31,9 @@ def render_video(
     size: tuple[int, int] | None = None,
     output: Path | None = None,
     progress: Progress,
+    device: str | None = None,
+    backend: Backend | None = None,
+    force: bool = False,
 ) -> str:
     """Renders a camera path to a video; returns the result in one line.
 
@@ -41,16 +45,25 @@ def render_video(
         size: Width and height; by default that of the photos, at most 400 pixels on the longer side.
         output: Where the mp4 or gif goes; by default `outputs/` of the run.
         progress: Told how far it is.
+        device, backend: Instead of what the run was trained with.
+        force: Whether `output` may be replaced.
+
+    Raises:
+        ValueError: A number is out of range, or `output` exists.
     """
-    config, scene = read_config(run), read_scene(run)
+    if size is not None and min(size) < 1:
+        raise ValueError(f"--size takes a width and a height of at least 1, got {size[0]} {size[1]}.")
+    if output is not None and output.exists() and not force:
+        raise ValueError(f"{output} exists; name another --output, or replace it with --force.")
+    config, scene = read_config(run, device=device, backend=backend), read_scene(run)
     model = open_model(run, config)
-    device = next(model.parameters()).device
+    place = next(model.parameters()).device
     path_cameras = (turntable if path == "turntable" else interpolated_path)(
         scene.cameras, frames, size=size or _modest_size(scene.cameras)
-    ).to(device, torch.float32)
+    ).to(place, torch.float32)
     background = {"black": 0.0, "none": 0.0}.get(config.background, 1.0)
     target = output or run.outputs / f"{path}.mp4"
-    with quiet_torch_threads(device):
+    with quiet_torch_threads(place):
         write_video(target, _frames(model, path_cameras, background, progress), fps=fps)
     return f"{target}: {frames} frames."
 

@@ -17,29 +17,37 @@ class RunFolder:
     path: Path
 
     @classmethod
-    def create(cls, runs: Path, name: str, *, force: bool) -> "RunFolder":
-        """Makes a new run folder.
+    def planned(cls, runs: Path, name: str, *, force: bool) -> "RunFolder":
+        """Where a new run will be; `create` makes it, once everything else that may be refused was found in order.
 
         Raises:
-            RunError: Something of that name exists; a run is replaced with `force`, anything else never.
+            RunError: Something of that name exists; a run may be replaced with `force`, anything else never.
         """
         if not name or name != Path(name).name or name in (".", ".."):
             raise RunError(f"A run's name is a plain folder name, got {name!r}; use --runs to put it elsewhere.")
         folder = cls(runs / name)
-        if folder.path.exists():
-            if not folder.config.is_file() and (not folder.path.is_dir() or any(folder.path.iterdir())):
-                raise RunError(f"{folder.path} exists and is not a run; choose another --name or --runs.")
-            if folder.config.is_file() and not force:
+        if folder._is_run():
+            if not force:
                 raise RunError(
                     f"The run {folder.path} exists. Go on with it by `neufield resume {folder.path}`, "
                     "replace it with --force, or choose another --name."
                 )
-            shutil.rmtree(folder.path)
-        try:
-            folder.outputs.mkdir(parents=True)
-        except OSError as error:
-            raise RunError(f"The run folder {folder.path} cannot be made: {error.strerror}.") from None
+        elif folder.path.exists() and not (folder.path.is_dir() and not any(folder.path.iterdir())):
+            raise RunError(f"{folder.path} exists and is not a run; choose another --name or --runs.")
         return folder
+
+    def create(self) -> None:
+        """Makes the folder; a run or an empty folder in its place is gone.
+
+        Raises:
+            RunError: The folder cannot be made.
+        """
+        try:
+            if self.path.exists():
+                shutil.rmtree(self.path)
+            self.outputs.mkdir(parents=True)
+        except OSError as error:
+            raise RunError(f"The run folder {self.path} cannot be made: {error.strerror or error}.") from None
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -51,9 +59,21 @@ class RunFolder:
         folder = cls(path)
         if not path.is_dir():
             raise RunError(f"There is no run folder {path}. Train one first: `neufield nerf PHOTOS_FOLDER`.")
-        if not folder.config.is_file():
-            raise RunError(f"{path} is not a run: it has no config.yaml.")
+        if not folder._is_run():
+            raise RunError(f"{path} is not a run: it has no config.yaml that neufield wrote.")
         return folder
+
+    def _is_run(self) -> bool:
+        """Other programs have a config.yaml as well; ours begins with its task."""
+        if not self.config.is_file():
+            return False
+        with self.config.open(encoding="utf-8", errors="replace") as file:
+            return file.readline().startswith("task:")
+
+    @property
+    def name(self) -> str:
+        """What the run is called, also where the path is `.`."""
+        return self.path.resolve().name
 
     @property
     def config(self) -> Path:
@@ -85,15 +105,15 @@ class RunFolder:
         """Renders, meshes, videos."""
         return self.path / "outputs"
 
-    @property
-    def cache(self) -> Path:
-        """Decoded photos that do not fit in memory; may be deleted at any time."""
-        return self.path / "cache"
-
     def write_text(self, path: Path, text: str) -> None:
         """Writes one of the run's files, whole or not at all."""
         with whole_file(path) as aside:
             aside.write_text(text, encoding="utf-8")
+
+    def remove_partial_files(self) -> None:
+        """Removes what a run that was killed while writing left beside its files."""
+        for path in self.path.rglob(".*.partial*"):
+            path.unlink(missing_ok=True)
 
     def log(self, line: dict[str, Any]) -> None:
         """Appends one line to the metrics."""

@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 import torch
-from numba import prange
+from numba import get_num_threads, prange
 from torch import Tensor
 
 from .hash_grid_geometry import PRIMES, HashGridGeometry
@@ -18,7 +18,6 @@ from .numba_runtime import CHUNKS, compiled, compiled_parallel, exact
 from .numba_runtime import supports as supports
 
 BLOCK = 128
-SPLITS = 4  # pieces of the samples that different threads may take through one level
 _PRIMES = np.array(PRIMES, np.uint32)
 
 
@@ -26,7 +25,7 @@ def forward(x: Tensor, table: Tensor, geometry: HashGridGeometry) -> Tensor:
     """Features (samples, levels * features) at x (samples, d); see the reference for the formula."""
     out = np.empty((geometry.levels * geometry.features, len(x)), np.float32)
     if len(x):
-        _forward(_rows(x.T), _rows(table.view(-1, geometry.features)), out, *_levels(geometry))
+        _forward(_rows(x.T), _rows(table.view(-1, geometry.features)), out, *_levels(geometry), -(-get_num_threads() // geometry.levels))
     return torch.from_numpy(out).T
 
 
@@ -169,15 +168,27 @@ def _gather(table, first, index, weight, count, out, row, start):
                 out[row + f, start + s] = a
 
 
+@compiled
+def _stream(table, first, last, note):
+    """Reads a level's part of the table from end to end, which brings it into the cache far faster than gathers would."""
+    total = np.float32(0.0)
+    lines = table[first:last].reshape(-1)
+    for i in range(0, len(lines), 16):
+        total += lines[i]
+    note[0, 0] = total
+
+
 @compiled_parallel
-def _forward(x, table, out, scales, resolutions, ranges, hashed):
+def _forward(x, table, out, scales, resolutions, ranges, hashed, splits):
     count, features, levels = x.shape[1], table.shape[1], len(scales)
     blocks = (count + BLOCK - 1) // BLOCK
-    for turn in prange(levels * SPLITS):
-        # A thread takes all samples through one level, so that the level's part of the table stays in its cache.
-        level, split = _balanced(turn // SPLITS, levels), turn % SPLITS
+    for turn in prange(levels * splits):
+        # A thread takes its samples through one level after the other, so that a level's part of the table stays in its cache.
+        level, split = _balanced(turn // splits, levels), turn % splits
         cell, fraction, index, weight = _scratch(x.shape[0])
-        for block in range(blocks * split // SPLITS, blocks * (split + 1) // SPLITS):
+        if 64 * count > splits * ranges[level, 1]:
+            _stream(table, ranges[level, 0], ranges[level, 0] + ranges[level, 1], fraction)
+        for block in range(blocks * split // splits, blocks * (split + 1) // splits):
             start = block * BLOCK
             stop = min(start + BLOCK, count)
             _cells(x, start, stop, scales[level], cell, fraction)

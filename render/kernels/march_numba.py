@@ -40,6 +40,7 @@ def advance(
         t_ends.numpy(),
         reached.numpy(),
         bits.numpy(),
+        _blocks(bits.numpy(), resolution, cascades),
         resolution,
         cascades,
         curve,
@@ -61,6 +62,26 @@ def order_by_ray(ray_indices: Tensor, rays: int) -> tuple[Tensor, Tensor]:
     starts = np.zeros(rays + 1, np.int64)
     _counting_sort(ray_indices.numpy(), order, starts)
     return torch.from_numpy(order), torch.from_numpy(starts)
+
+
+def _blocks(bits, resolution, cascades):
+    """Whether any cell is occupied in each block of 4 x 4 x 8 cells; empty where blocks would cross a cascade's border."""
+    if resolution % 32:
+        return np.empty(0, np.bool_)
+    blocks = np.empty(cascades * (resolution // 4) ** 2 * (resolution // 8), np.bool_)
+    _find_blocks(bits, resolution, cascades, blocks)
+    return blocks
+
+
+@exact
+def _find_blocks(bits, resolution, cascades, blocks):
+    row = resolution >> 3  # bytes per line of cells along z
+    blocks[:] = False
+    for line in range(cascades * resolution * resolution):
+        slab, j = line // resolution, line % resolution
+        start = ((slab >> 2) * (resolution >> 2) + (j >> 2)) * row
+        for k in range(row):
+            blocks[start + k] |= bits[line * row + k] != 0
 
 
 @exact
@@ -114,7 +135,9 @@ _ROUNDING = np.float32(2.0**-21)  # of a position, relative to its distances
 
 
 @exact_parallel
-def _collect(origins, directions, alive, places, t_ends, reached, bits, resolution, cascades, curve, found, counts):
+def _collect(
+    origins, directions, alive, places, t_ends, reached, bits, blocks, resolution, cascades, curve, found, counts
+):
     half = np.float32(0.5)
     for chunk in prange(CHUNKS):
         for slot in range(len(alive) * chunk // CHUNKS, len(alive) * (chunk + 1) // CHUNKS):
@@ -147,16 +170,22 @@ def _collect(origins, directions, alive, places, t_ends, reached, bits, resoluti
                     taken += 1
                     candidate += 1
                     continue
+                high_i, high_j, high_k = i + 1, j + 1, k + 1
+                if len(blocks):
+                    block = ((cascade * (resolution >> 2) + (i >> 2)) * (resolution >> 2) + (j >> 2)) * (resolution >> 3)
+                    if not blocks[block + (k >> 3)]:
+                        i, j, k = i & ~3, j & ~3, k & ~7
+                        high_i, high_j, high_k = i + 4, j + 4, k + 8
                 width = side / np.float32(resolution)
                 corner = half - half * side
-                # So close to a face, rounding decides in which cell a candidate lies: the cell is left earlier by as much.
+                # So close to a face, rounding decides in which cell a candidate lies: it is left earlier by as much.
                 slack = _ROUNDING * (t + side)
                 leave = min(
-                    _exit(x, dx, corner + width * i + slack, corner + width * (i + 1) - slack),
-                    _exit(y, dy, corner + width * j + slack, corner + width * (j + 1) - slack),
-                    _exit(z, dz, corner + width * k + slack, corner + width * (k + 1) - slack),
+                    _exit(x, dx, corner + width * i + slack, corner + width * high_i - slack),
+                    _exit(y, dy, corner + width * j + slack, corner + width * high_j - slack),
+                    _exit(z, dz, corner + width * k + slack, corner + width * high_k - slack),
                 )
-                # Candidates whose midpoint lies surely within this empty cell are not looked at; the margin is for rounding.
+                # Candidates whose midpoint lies surely within this emptiness are not looked at; the margin is for rounding.
                 leap = _place(min(t + leave, t_end), curve) - place - 0.5
                 candidate = max(candidate + 1, int(math.ceil(leap - 0.01)))
             reached[ray] = candidate

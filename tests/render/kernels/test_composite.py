@@ -93,11 +93,11 @@ def test_gradients_behind_something_opaque_are_zero(backend: str):
 
 @on_counts
 def test_the_reference_s_gradients_are_those_of_differences(counts: list[int]):
-    density, color, *rest = problem(counts[:9], 2, torch.float64)
+    density, color, *rest = problem(counts[:7], 2, torch.float64)
     if not len(density):
         return
     arguments = (density.requires_grad_(), color.requires_grad_())
-    assert torch.autograd.gradcheck(lambda d, c: reference.render(d, c, *rest)[:3], arguments)
+    assert torch.autograd.gradcheck(lambda d, c: reference.render(d, c, *rest)[:3], arguments, fast_mode=True)
     assert torch.autograd.gradgradcheck(lambda d, c: reference.render(d, c, *rest)[:3], arguments, fast_mode=True)
 
 
