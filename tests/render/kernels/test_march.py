@@ -15,7 +15,7 @@ from neufield.render.samples import Rays, Samples, Stepping
 CPU_BACKENDS = ("reference", "numba")
 RESOLUTION = 32
 ALL = 1 << 14
-OCCUPANCIES = ("full", "empty", "random", "one cell")
+OCCUPANCIES = ("full", "empty", "random", "sparse", "one cell")  # sparse: whole blocks of cells are empty
 on_cpu_backends = pytest.mark.parametrize("backend", CPU_BACKENDS)
 
 
@@ -38,9 +38,10 @@ def make_bits(kind: str, extent: int) -> Tensor:
         bits = torch.zeros(cells // 8, dtype=torch.uint8)
         bits[((8 * RESOLUTION + 8) * RESOLUTION + 8) // 8] = 1
         return bits
-    if kind == "random":
+    if kind in ("random", "sparse"):
         generator = torch.Generator().manual_seed(extent)
-        return (torch.rand(cells // 8, 8, generator=generator) < 0.15).long().matmul(2 ** torch.arange(8)).byte()
+        share = 0.15 if kind == "random" else 0.004
+        return (torch.rand(cells // 8, 8, generator=generator) < share).long().matmul(2 ** torch.arange(8)).byte()
     return torch.full((cells // 8,), 255 if kind == "full" else 0, dtype=torch.uint8)
 
 
@@ -115,7 +116,7 @@ def test_growing_samples_are_the_reference_s(extent: int, occupancy: str, curve:
         position = (found | truth)[key][2:]
         side = 2.0 ** max(0, math.ceil(math.log2(2.0 * max(abs(p - 0.5) for p in position) + 1e-5)))
         scaled = [((p - 0.5) / side + 0.5) * RESOLUTION for p in position]
-        assert min(abs(p - round(p)) for p in scaled) < 1e-4
+        assert min(abs(p - round(p)) for p in scaled) < 1e-5 * RESOLUTION
     assert len(found.keys() ^ truth.keys()) <= 0.05 * len(truth)
 
 
