@@ -1,4 +1,4 @@
-"""Every setting of `neufield nerf`, with defaults that are documented in docs/performance.md."""
+"""Every setting of `neufield nerf`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,8 +70,8 @@ class SamplingConfig:
 
     samples: int = 1 << 14
     """Samples with gradients per step; the number of rays follows."""
-    steps_per_unit: int = 591
-    """Samples per unit cube's side, at the finest; 591 is 1024 along its diagonal."""
+    steps_per_unit: int = 296
+    """Samples per unit cube's side, at the finest; 296 is 512 along its diagonal."""
     coarse_start: float = 8.0
     """Samples are this much longer at the start, and shrink while the scene takes shape."""
     coarse_half_life: int = 60

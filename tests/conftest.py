@@ -1,12 +1,16 @@
 """What all tests share: shapes and types checked at run time, and the folder of real data."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
-from jaxtyping import install_import_hook
+
+os.environ.setdefault("GOMP_SPINCOUNT", "0")  # as the command line does; read when torch loads OpenMP
+
+import torch  # noqa: E402
+from jaxtyping import install_import_hook  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("fields", "render", "datasets", "configs", "tools")

@@ -179,7 +179,7 @@ def parse_nerf(arguments: list[str]) -> NerfConfig:
         settings["seconds"] = None
     default = build(NerfConfig, {"data": "", **merge(settings, changes)}, source)
     if "data" not in changes:
-        default = replace(default, data=tyro.MISSING)
+        object.__setattr__(default, "data", tyro.MISSING)  # no path, and not to be checked as one: only tyro sees it
     parsed = tyro.cli(NerfConfig, prog="neufield nerf", args=rest, default=default, description=_NERF)
     return _with_one_end(parsed, rest)
 

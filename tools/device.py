@@ -5,6 +5,8 @@ from contextlib import contextmanager
 
 import torch
 
+from ..fields.kernels.numba_runtime import start_threads
+
 
 def choose_device(name: str) -> torch.device:
     """Turns auto, cpu, cuda or cuda:1 into a device that is there.
@@ -34,6 +36,7 @@ def quiet_torch_threads(device: torch.device) -> Generator[None]:
     """
     threads = torch.get_num_threads()
     if device.type == "cpu":
+        start_threads()
         torch.set_num_threads(1)
     try:
         yield

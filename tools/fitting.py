@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -59,6 +59,7 @@ class FitSettings:
         return self.rate * self.decay_to**late
 
 
+@runtime_checkable
 class Task(Protocol):
     """What is fitted, seen by the loop."""
 

@@ -12,6 +12,7 @@ def parse_bytes(text: str) -> int:
         ValueError: The text says something else.
     """
     match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
-    if match is None or float(match[1]) == 0.0:
+    size = int(float(match[1]) * _UNITS[match[2].upper()]) if match else 0
+    if size < 1:
         raise ValueError(f"--memory takes a size such as 512MiB or 2GiB, got {text!r}.")
-    return int(float(match[1]) * _UNITS[match[2].upper()])
+    return size

@@ -33,13 +33,13 @@ class RadianceModel(nn.Module):
             features=settings.features,
             log2_table_size=settings.log2_table_size,
             coarsest=settings.coarsest,
-            finest=settings.finest * extent,
+            finest=float(settings.finest * extent),
             seed=config.seed,
             backend=backend,
         )
         self.field = RadianceField(
             grid,
-            extent=extent,
+            extent=float(extent),
             width=settings.width,
             density_layers=settings.density_layers,
             color_layers=settings.color_layers,

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from numba import njit
+from numba import get_num_threads, njit, set_num_threads
 from numba.core import config
 
-# OpenMP first: its threads stay awake between two kernels, where `workqueue` pays a millisecond to wake them.
+# OpenMP first: `workqueue` pays a millisecond to wake its threads, and is not safe under two Python threads.
 config.THREADING_LAYER_PRIORITY = ["omp", "tbb", "workqueue"]  # pyright: ignore[reportAttributeAccessIssue]
 
 # Fast arithmetic that still treats NaN and infinity as IEEE does: a bad coordinate must not index outside a table.
@@ -25,6 +25,15 @@ exact_parallel: _Decorator = njit(cache=True, error_model="numpy", parallel=True
 
 # Work is cut into this many pieces whatever the number of threads, so that sums are always taken in the same order.
 CHUNKS = 16
+
+
+def start_threads() -> None:
+    """Starts numba's threads now rather than at the first parallel kernel.
+
+    On Linux numba and torch share one OpenMP library, and numba's start sets the number of threads for both: whoever wants
+    torch to have another number sets it afterwards.
+    """
+    set_num_threads(get_num_threads())
 
 
 def supports(device: str, dtype: torch.dtype) -> str | None:

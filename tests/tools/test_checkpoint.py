@@ -63,9 +63,10 @@ def test_a_failure_while_writing_leaves_the_old_one(path: Path, monkeypatch: pyt
         raise OSError("no space left on device")
 
     for broken in ("safetensors.torch.save_file", "neufield.tools.checkpoint._flush"):
-        with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        with monkeypatch.context() as patch:
             patch.setattr(broken, full)
-            save_checkpoint(path, Checkpoint(tensors(), {"step": 8}))
+            with pytest.raises(OSError, match="no space"):
+                save_checkpoint(path, Checkpoint(tensors(), {"step": 8}))
         assert load_checkpoint(path).facts == FACTS
         assert [file.name for file in path.parent.iterdir()] == [path.name]
 
@@ -81,7 +82,9 @@ def test_it_is_on_the_disk_before_it_has_its_name(path: Path, monkeypatch: pytes
 
 
 def test_missing(path: Path):
-    with pytest.raises(RunError, match="There is no checkpoint .*latest.safetensors: the run was stopped before") as error:
+    with pytest.raises(
+        RunError, match=r"There is no checkpoint .*latest.safetensors: the run was stopped before"
+    ) as error:
         load_checkpoint(path)
     assert "--force" in str(error.value)
 
@@ -91,7 +94,7 @@ def test_cut_short(path: Path, share: float):
     save_checkpoint(path, Checkpoint(tensors(), FACTS))
     whole = path.read_bytes()
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(RunError, match="latest.safetensors is damaged or cut short .*--force"):
+    with pytest.raises(RunError, match=r"latest.safetensors is damaged or cut short .*--force"):
         load_checkpoint(path)
 
 
@@ -113,7 +116,7 @@ def test_no_safetensors_at_all(path: Path):
 def test_of_another_program(path: Path):
     path.parent.mkdir()
     save_file(tensors() | {"model.across": torch.zeros(1)}, path)
-    with pytest.raises(RunError, match="latest.safetensors is not a checkpoint of neufield"):
+    with pytest.raises(RunError, match=r"latest.safetensors is not a checkpoint of neufield"):
         load_checkpoint(path)
 
 

@@ -22,7 +22,7 @@ def config_file(tmp_path: Path):
 
 def test_defaults_are_those_of_the_default_preset():
     config = parse_nerf(["photos"])
-    assert config == NerfConfig(data=Path("photos"), seconds=read_preset("nerf", "default")["seconds"])
+    assert config == NerfConfig(data=Path("photos"), seconds=float(read_preset("nerf", "default")["seconds"]))
 
 
 @pytest.mark.parametrize("option", [["--preset", "best"], ["--preset=best"]])

@@ -70,13 +70,13 @@ def test_a_place_where_nothing_can_be_made(tmp_path: Path):
 
 def test_open(run: RunFolder, tmp_path: Path):
     assert RunFolder.open(run.path) == run
-    with pytest.raises(RunError, match="There is no run folder .*nowhere. Train one first: `neufield nerf"):
+    with pytest.raises(RunError, match=r"There is no run folder .*nowhere. Train one first: `neufield nerf"):
         RunFolder.open(tmp_path / "nowhere")
     (tmp_path / "other").mkdir()
-    with pytest.raises(RunError, match="other is not a run: it has no config.yaml"):
+    with pytest.raises(RunError, match=r"other is not a run: it has no config.yaml"):
         RunFolder.open(tmp_path / "other")
     (tmp_path / "other" / "config.yaml").write_text("model: mine\n")
-    with pytest.raises(RunError, match="other is not a run: it has no config.yaml that neufield wrote"):
+    with pytest.raises(RunError, match=r"other is not a run: it has no config.yaml that neufield wrote"):
         RunFolder.open(tmp_path / "other")
 
 
