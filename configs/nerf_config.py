@@ -107,6 +107,8 @@ class NerfConfig(RunOptions):
     """Every n-th photo by name is held out for scoring, where the data names no test views."""
     downscale: int = 1
     """Read photos at 1/n of their size, by averaging."""
+    turntable: Switch = "off"
+    """Render a video once around the scene into the report."""
     against: Path | None = None
     """A finished run on the same data that the report compares this one with."""
     field: FieldConfig = FieldConfig()

@@ -13,12 +13,13 @@ import torch
 
 from ..configs.nerf_config import NerfConfig
 from ..configs.run_options import Backend
-from ..datasets import synthetic_scene
 from .device import quiet_torch_threads
-from .fitting import Trainer
+from .fitting import Fitter
 from .nerf import NerfTask, fit_settings
-from .nerf_run import BUILT_IN, load_scene, versions
+from .nerf_report import versions
+from .nerf_run import load_scene
 from .progress import Progress
+from .run_folder import RunFolder
 from .whole_file import whole_file
 
 
@@ -43,19 +44,21 @@ def bench_nerf(config: NerfConfig, *, warm_up_steps: int = 300, repeats: int = 7
         progress: Told what happens.
     """
     device = torch.device("cpu")
-    scene = synthetic_scene() if config.data == BUILT_IN else load_scene(config)
-    trainers: dict[Backend, Trainer] = {}
+    scene = load_scene(config)
+    trainers: dict[Backend, Fitter] = {}
     for backend in ("numba", "reference"):
         settings = replace(config, backend=backend, steps=10_000)
         task = NerfTask(settings, scene, device)
-        trainers[backend] = Trainer(task, fit_settings(settings))
+        trainers[backend] = Fitter(task, fit_settings(settings), RunFolder(Path("unused")), Progress(quiet=True))
     fast, slow = trainers["numba"], trainers["reference"]
     fast.task.warm_up()
     progress.say(f"{warm_up_steps} steps with numba, so that the scene takes shape.")
     with quiet_torch_threads(device):
         for _ in range(warm_up_steps):
             fast.one_step()
-    slow.load(fast.state())
+    slow.task.module.load_state_dict(fast.task.module.state_dict())
+    slow.step = fast.step
+    slow.task.restore(fast.task.facts())
     progress.say(f"{repeats} steps of each backend in turn.")
     times: dict[str, list[float]] = {"numba": [], "reference": []}
     samples: dict[str, list[int]] = {"numba": [], "reference": []}
@@ -85,7 +88,9 @@ def _rows(times: dict[str, list[float]], samples: dict[str, list[int]]) -> list[
         Row("training step, reference", median["reference"] * 1e3, "ms"),
         Row("training step, numba", median["numba"] * 1e3, "ms", "reference", median["reference"] / median["numba"]),
         Row("samples with gradients, reference", rate["reference"] / 1e6, "M/s"),
-        Row("samples with gradients, numba", rate["numba"] / 1e6, "M/s", "reference", rate["numba"] / rate["reference"]),
+        Row(
+            "samples with gradients, numba", rate["numba"] / 1e6, "M/s", "reference", rate["numba"] / rate["reference"]
+        ),
     ]
 
 
@@ -96,6 +101,12 @@ def table(rows: list[Row]) -> str:
         ratio = "" if row.ratio is None else f"{row.ratio:.1f}"
         lines.append(f"{row.name:<36}{row.value:>12.2f}  {row.unit:<6}{row.against:<12}{ratio:>14}")
     return "\n".join(lines)
+
+
+def summary(rows: list[Row]) -> str:
+    """The most telling ratio, in one line."""
+    row = next(row for row in rows if row.ratio is not None)
+    return f"{row.name} takes {row.value:.1f} {row.unit}: {row.ratio:.1f} times as fast as {row.against}."
 
 
 def write_json(path: Path, rows: list[Row]) -> None:

@@ -11,6 +11,7 @@ _COMMANDS = {
     "eval": "score a run on its held-out photos and write its report",
     "render": "render a video of a run",
     "resume": "go on with a run that was stopped, or train it longer",
+    "bench": "time the backends that run here, side by side",
     "data check": "say what a folder holds and what is wrong with it, before any training",
 }
 

@@ -66,6 +66,22 @@ class ResumeOptions(RunChoice):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """Times a whole training step of every CPU backend, from the same half-trained state, in one run."""
+
+    part: Positional[Literal["nerf"]] = "nerf"
+    """What to time."""
+    data: Path | None = None
+    """A folder of posed photos; by default the built-in scene."""
+    repeats: int = 7
+    """Timed steps per backend; they alternate, and the median counts."""
+    json: Path | None = None
+    """Also write the figures to this file."""
+    quiet: bool = False
+    """Print the result only."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckOptions:
     """Says what a folder of photos holds and what is wrong with it, before any training."""
 
@@ -144,6 +160,24 @@ def resume_command(arguments: list[str]) -> str:
         backend=options.backend,
         quiet=options.quiet,
     )
+
+
+def bench_command(arguments: list[str]) -> str:
+    """`neufield bench`."""
+    options = tyro.cli(BenchOptions, prog="neufield bench", args=arguments)
+    if options.repeats < 1:
+        raise ValueError(f"--repeats must be at least 1, got {options.repeats}.")
+    from .bench import bench_nerf, summary, table, write_json
+    from .nerf_run import BUILT_IN
+    from .progress import Progress
+
+    progress = Progress(quiet=options.quiet)
+    config = NerfConfig(data=options.data or BUILT_IN)
+    rows = bench_nerf(config, repeats=options.repeats, progress=progress)
+    if options.json is not None:
+        write_json(options.json, rows)
+    progress.say(table(rows))
+    return summary(rows)
 
 
 def data_check_command(arguments: list[str]) -> str:

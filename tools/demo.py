@@ -4,9 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..configs.nerf_config import NerfConfig
-from .nerf_run import BUILT_IN, evaluate_run, start
+from .nerf_run import BUILT_IN, start
 from .progress import Progress
-from .render_run import render_video
 from .run_folder import RunFolder
 
 
@@ -14,14 +13,11 @@ def demo(config: NerfConfig) -> str:
     """Trains on the built-in scene, scores it, writes the turntable and the report; returns the result in one line."""
     progress = Progress(quiet=config.quiet)
     progress.say("Drawing the scene: 60 photos of textured solids, a glossy one among them, by ray tracing.")
-    result = start(replace(config, data=BUILT_IN, name=config.name or "demo"))
-    run = RunFolder.open(config.runs / (config.name or "demo"))
-    if not run.evaluation.is_file():  # stopped by Ctrl-C
-        return result
-    progress.say("Rendering the turntable.")
-    render_video(run, progress=progress)
-    result = evaluate_run(run)
-    progress.say(_next_commands(run.path))
+    name = config.name or "demo"
+    result = start(replace(config, data=BUILT_IN, name=name, turntable="on"))
+    run = RunFolder(config.runs / name)
+    if run.report.is_file():  # not where Ctrl-C stopped it
+        progress.say(_next_commands(run.path))
     return result
 
 

@@ -135,7 +135,7 @@ class Fitter:
         with self._stoppable(), self.progress:
             while not self._interrupted and self.settings.progress(self.step, self.seconds) < 1.0:
                 begin = time.perf_counter()
-                losses = self._one_step()
+                losses = self.one_step()
                 self.seconds += time.perf_counter() - begin
                 if self.seconds - logged >= _LOG_EVERY_SECONDS or self.step == 1:
                     logged = self.seconds
@@ -155,7 +155,8 @@ class Fitter:
         self.warm_up_seconds = time.perf_counter() - start
         self.progress.say(f"Kernels ready after {self.warm_up_seconds:.0f} s.")
 
-    def _one_step(self) -> dict[str, Tensor]:
+    def one_step(self) -> dict[str, Tensor]:
+        """Takes one step of the optimiser; returns the terms of the objective before it."""
         progress = self.settings.progress(self.step, self.seconds)
         losses = self.task.losses(self.step, progress)
         torch.stack(list(losses.values())).sum().backward()

@@ -17,6 +17,7 @@ from .fitting import Fitter
 from .memory_size import parse_bytes
 from .nerf import NerfTask, fit_settings, resolved
 from .nerf_report import report_content
+from .path_video import write_path_video
 from .progress import Progress
 from .radiance_model import RadianceModel
 from .report import write_report
@@ -37,7 +38,7 @@ def start(config: NerfConfig) -> str:
     name = config.name or ("demo" if config.data == BUILT_IN else config.data.resolve().name)
     run = RunFolder.planned(config.runs, name, force=config.force)
     scene = load_scene(config)
-    config = replace(resolved(config, scene), name=run.name, force=False)
+    config = replace(resolved(config, scene), name=run.name, force=False, data=_lasting(config.data))
     if config.against is not None:
         _require_comparable(run, config, scene, RunFolder.open(config.against))
     for note in scene.notes:
@@ -91,6 +92,11 @@ def resume(
         return _train(run, task, fitter)
 
 
+def _lasting(data: Path) -> Path:
+    """The data folder as it can be found from anywhere."""
+    return data if data == BUILT_IN else data.resolve()
+
+
 def _write_config(run: RunFolder, config: NerfConfig) -> None:
     run.write_text(run.config, "task: nerf\n" + to_yaml(config))
 
@@ -101,7 +107,9 @@ def _train(run: RunFolder, task: NerfTask, fitter: Fitter) -> str:
     fitter.progress.say("Scoring the held-out photos.")
     with fitter.average.applied():
         evaluation = evaluate(task)
-    return _finish(run, task, evaluation, seconds=fitter.seconds, warm_up_seconds=fitter.warm_up_seconds)
+        return _finish(
+            run, task, evaluation, fitter.progress, seconds=fitter.seconds, warm_up_seconds=fitter.warm_up_seconds
+        )
 
 
 def evaluate_run(
@@ -116,17 +124,33 @@ def evaluate_run(
     task, facts = open_task(run, config)
     with quiet_torch_threads(task.device):
         evaluation = evaluate(task)
-        return _finish(run, task, evaluation, seconds=facts["seconds"], warm_up_seconds=None)
+        return _finish(run, task, evaluation, Progress(), seconds=facts["seconds"], warm_up_seconds=None)
 
 
 def _finish(
-    run: RunFolder, task: NerfTask, evaluation: Evaluation, *, seconds: float, warm_up_seconds: float | None
+    run: RunFolder,
+    task: NerfTask,
+    evaluation: Evaluation,
+    progress: Progress,
+    *,
+    seconds: float,
+    warm_up_seconds: float | None,
 ) -> str:
     config = task.config
     content = write_evaluation(run, evaluation, training_seconds=seconds)
     comparison = (
         None if config.against is None else compare_runs(run, config, evaluation, RunFolder.open(config.against))
     )
+    if config.turntable == "on":
+        progress.say("Rendering the turntable.")
+        write_path_video(
+            run.outputs / "turntable.mp4",
+            task.model,
+            task.scene.train.cameras,
+            path="turntable",
+            background=config.background,
+            progress=progress,
+        )
     write_report(run.report, report_content(run, task, evaluation, content, comparison, warm_up_seconds))
     told: list[str] = []
     if evaluation.views:

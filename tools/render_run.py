@@ -1,31 +1,20 @@
 """`neufield render`: pictures and videos of a run, from cameras that nobody held."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
-
-import numpy as np
-import torch
 
 from ..configs.run_options import Backend
-from ..render import Cameras, interpolated_path, turntable
-from .device import quiet_torch_threads
+from .device import choose_device, quiet_torch_threads
 from .nerf_run import open_model, read_config
-from .pictures import to_uint8
+from .path_video import PathName, write_path_video
 from .progress import Progress
-from .radiance_model import RadianceModel
 from .run_folder import RunFolder
 from .scene_file import read_scene
-from .video import write_video
-
-Path_ = Literal["turntable", "interpolate"]
-_LONGEST_SIDE = 400
 
 
 def render_video(
     run: RunFolder,
     *,
-    path: Path_ = "turntable",
+    path: PathName = "turntable",
     frames: int = 60,
     fps: float = 20.0,
     size: tuple[int, int] | None = None,
@@ -57,27 +46,17 @@ def render_video(
         raise ValueError(f"{output} exists; name another --output, or replace it with --force.")
     config, scene = read_config(run, device=device, backend=backend), read_scene(run)
     model = open_model(run, config)
-    place = next(model.parameters()).device
-    path_cameras = (turntable if path == "turntable" else interpolated_path)(
-        scene.cameras, frames, size=size or _modest_size(scene.cameras)
-    ).to(place, torch.float32)
-    background = {"black": 0.0, "none": 0.0}.get(config.background, 1.0)
     target = output or run.outputs / f"{path}.mp4"
-    with quiet_torch_threads(place):
-        write_video(target, _frames(model, path_cameras, background, progress), fps=fps)
+    with quiet_torch_threads(choose_device(config.device)):
+        write_path_video(
+            target,
+            model,
+            scene.cameras,
+            path=path,
+            background=config.background,
+            frames=frames,
+            fps=fps,
+            size=size,
+            progress=progress,
+        )
     return f"{target}: {frames} frames."
-
-
-def _frames(model: RadianceModel, cameras: Cameras, background: float, progress: Progress) -> Iterator[np.ndarray]:
-    renderer = model.renderer()
-    color = torch.full((3,), background, device=cameras.focal.device)
-    for index in range(len(cameras)):
-        yield to_uint8(renderer.render_image(cameras, index, color)["color"])
-        if (index + 1) % 20 == 0:
-            progress.say(f"{index + 1} of {len(cameras)} frames")
-
-
-def _modest_size(cameras: Cameras) -> tuple[int, int]:
-    width, height = (int(size) for size in cameras.sizes.double().median(dim=0).values)
-    shrink = min(1.0, _LONGEST_SIDE / max(width, height))
-    return max(1, round(width * shrink)), max(1, round(height * shrink))

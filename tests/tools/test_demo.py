@@ -21,7 +21,7 @@ def small_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_demo_leaves_scores_a_turntable_and_a_report(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("neufield.tools.render_run._LONGEST_SIDE", 8)
+    monkeypatch.setattr("neufield.tools.path_video._LONGEST_SIDE", 8)
     said = cli("demo", "--steps", 2, "--runs", tmp_path)
     assert said.code == 0, said.err
     run = tmp_path / "demo"
