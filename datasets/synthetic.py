@@ -166,9 +166,8 @@ def _photographed(cameras: Cameras, split: str, scene_from_world: Similarity) ->
 
 def _photos(cameras: Cameras) -> list[UInt8[Tensor, "height width 4"]]:
     studio, threads = still_life(), torch.get_num_threads()
-    torch.set_num_threads(
-        1
-    )  # thousands of small operations: threads that wait for each other cost more than they bring
+    # Thousands of small operations: threads that wait for each other cost more than they bring.
+    torch.set_num_threads(1)
     try:
         with torch.no_grad():
             return [_photo(studio, cameras, i) for i in range(len(cameras))]

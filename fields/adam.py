@@ -12,13 +12,14 @@ from .kernels.dispatch import select
 class Adam(torch.optim.Optimizer):
     """Adam with optional skipping of values whose gradient is exactly zero.
 
-    A hash table's entry that no sample touched in a step keeps its value, its moments and its own step count, so that the bias
-    correction of rarely touched entries is right. Kingma and Ba 2015; Müller et al. 2022, section 4.
+    A hash table's entry that no sample touched in a step keeps its value, its moments and its own step count, so that
+    the bias correction of rarely touched entries is right. Kingma and Ba 2015; Müller et al. 2022, section 4.
 
     Args:
         parameters: Parameters or groups of them; a group may set every option below for itself.
         rate: Learning rate; `group["rate"]` may be changed between steps.
-        betas: Decay of the two moments.
+        betas: Decay of the two moments. Steps are counted to 4,096: with a beta above 0.995 the bias correction stays
+            a little above 1 from there on.
         epsilon: Added to the root of the second moment.
         weight_decay: L2 penalty, added to the gradient.
         sparse: Whether values with zero gradient are skipped.

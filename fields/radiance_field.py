@@ -29,7 +29,8 @@ class Radiance(NamedTuple):
 class RadianceField(nn.Module):
     """Density and view-dependent colour from a hash grid and two small networks.
 
-        h = density_network(grid(x)),    density = density_scale exp(h_0),    color = sigmoid(color_network(h, Y(direction)))
+        h = density_network(grid(x))
+        density = density_scale exp(h_0),    color = sigmoid(color_network(h, Y(direction)))
 
     Y are the spherical harmonics of the viewing direction up to degree 4. Müller et al. 2022, section 5.4.
 

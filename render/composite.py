@@ -17,7 +17,8 @@ class Composite(NamedTuple):
     Attributes:
         color: Sum of weight times colour (rays, channels).
         opacity: Sum of weights (rays,), in [0, 1].
-        depth: Sum of weight times distance (rays,), scene units along the ray; divide by opacity for the expected distance.
+        depth: Sum of weight times distance (rays,), scene units along the ray; divided by opacity it is the expected
+            distance.
         weights: Of each sample (samples,); carries no gradient.
     """
 
@@ -38,7 +39,8 @@ def composite(
 ) -> Composite:
     """Composites the samples of every ray from front to back.
 
-        w_i = T_i (1 - exp(-density_i (t_ends_i - t_starts_i))),    T_i = exp(-sum_{j<i} density_j (t_ends_j - t_starts_j))
+        w_i = T_i (1 - exp(-density_i (t_ends_i - t_starts_i)))
+        T_i = exp(-sum_{j<i} density_j (t_ends_j - t_starts_j))
 
     Args:
         density: Extinction per unit length, >= 0.

@@ -103,7 +103,8 @@ def visible_samples(
 ) -> tuple[Samples, int]:
     """The samples of every ray that can be seen, by the field's density alone; nothing here carries a gradient.
 
-    Rounds of a few samples per ray go front to back; a ray that has become opaque or left the scene takes no part in the next one.
+    Rounds of a few samples per ray go front to back; a ray that has become opaque or left the scene takes no part in
+    the next one.
 
     Args:
         marcher: A fresh marcher.

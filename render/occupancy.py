@@ -1,11 +1,10 @@
-"""Where the scene may be anything but empty: nested grids of cells, a bit each, refreshed while the field is trained."""
+"""Where the scene may be anything but empty: nested grids of cells, a bit each, refreshed while a field is trained."""
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..fields.kernels.dispatch import select
@@ -23,7 +22,7 @@ class OccupancyGrid(nn.Module):
     """Nested occupancy grids of `resolution`³ cells; grid c covers the cube of side 2^c around (0.5, 0.5, 0.5).
 
     Each cell remembers the largest density seen in it lately, and is occupied while that exceeds
-    `min(0.01 / smallest step, mean over the cells)`: less than 0.01 of optical thickness is not worth a sample.
+    `min(0.01 / smallest step, 0.99 mean over the cells)`: less than 0.01 of optical thickness is not worth a sample.
     Müller et al. 2022, appendix C.
 
     Args:
@@ -35,7 +34,6 @@ class OccupancyGrid(nn.Module):
 
     values: Tensor
     bits: Tensor
-    seen: Tensor
 
     def __init__(self, *, extent: int, smallest_step: float, resolution: int = 128, backend: str = "auto") -> None:
         super().__init__()
@@ -48,7 +46,6 @@ class OccupancyGrid(nn.Module):
         cells = self.cascades * resolution**3
         self.register_buffer("values", torch.zeros(cells))
         self.register_buffer("bits", torch.full((cells // 8,), 255, dtype=torch.uint8))
-        self.register_buffer("seen", torch.ones(cells, dtype=torch.bool))
 
     @torch.no_grad()
     def observe(self, positions: Float[Tensor, "samples 3"], density: Float[Tensor, " samples"]) -> None:
@@ -70,8 +67,9 @@ class OccupancyGrid(nn.Module):
     def refresh_bits(self) -> None:
         """Decides anew which cells are occupied."""
         mean = self.values.double().mean().item()
-        threshold = min(_THICKNESS / self.smallest_step, mean)
-        self.bits.copy_(self._kernel().pack(torch.where(self.seen, self.values, -1.0), threshold))
+        # A little below the mean: in fog that is the same everywhere no cell exceeds it.
+        threshold = min(_THICKNESS / self.smallest_step, 0.99 * mean)
+        self.bits.copy_(self._kernel().pack(self.values, threshold))
 
     def random_cells(self, count: int, generator: torch.Generator) -> Int[Tensor, " cells"]:
         """Cells drawn uniformly, with repetition."""
@@ -85,16 +83,6 @@ class OccupancyGrid(nn.Module):
         """Share of all cells that are occupied."""
         counts = torch.tensor([bin(byte).count("1") for byte in range(256)], device=self.bits.device)
         return counts[self.bits.long()].sum().item() / len(self.values)
-
-    def forget_unseen(self, sees: Callable[[Float[Tensor, "points 3"]], Bool[Tensor, " points"]]) -> None:
-        """Empties, for good, cells that no camera sees; `sees` says of points whether any camera does.
-
-        A cell is seen if its centre or one of its corners is. `refresh_bits` makes it count.
-        """
-        probes = torch.tensor([(0.5, 0.5, 0.5), *itertools.product((0.0, 1.0), repeat=3)], device=self.values.device)
-        for part in self.all_cells().split(1 << 17):
-            found = [sees(self._places(part, probe[None])) for probe in probes]
-            self.seen[part] = torch.stack(found).any(dim=0)
 
     def _places(self, cells: Tensor, within: Tensor) -> Tensor:
         cascade, rest = cells // self.resolution**3, cells % self.resolution**3

@@ -24,7 +24,7 @@ class Rendering:
     Attributes:
         color: RGB over the background (rays, 3).
         opacity: Share of light that the scene stops (rays,), in [0, 1].
-        depth: Expected distance along the ray where it is stopped (rays,), scene units; 0 where the scene is transparent.
+        depth: Expected distance along the ray where it is stopped (rays,), scene units; 0 where nothing stops it.
         samples: How many samples were composited.
         evaluated: How many densities were evaluated to find them.
     """
@@ -94,7 +94,11 @@ class Renderer:
     def render_image(
         self, cameras: Cameras, index: int, background: Float[Tensor, " 3"], *, chunk: int = 1 << 15
     ) -> dict[str, Tensor]:
-        """Renders one camera's whole picture, chunk by chunk: `color` (h, w, 3), `opacity` (h, w) and `depth` (h, w)."""
+        """Renders one camera's whole picture, `chunk` rays at a time.
+
+        Returns:
+            `color` (h, w, 3), `opacity` (h, w) and `depth` (h, w), as in `Rendering`.
+        """
         width, height = (int(size) for size in cameras.sizes[index])
         device = cameras.focal.device
         total = width * height

@@ -53,8 +53,8 @@ class Stepping:
 
         length(t) = clamp(cone_angle t, smallest, largest)
 
-    Candidate k of a ray spans [t(s + k), t(s + k + 1)], where t(s) is the curve with dt/ds = length: linear, then exponential, then
-    linear. Where a ray starts on that curve never depends on what is occupied.
+    Candidate k of a ray spans [t(s + k), t(s + k + 1)], where t(s) is the curve with dt/ds = length: linear, then
+    exponential, then linear. Where a ray starts on that curve never depends on what is occupied.
 
     Attributes:
         smallest: Shortest sample, scene units.

@@ -25,7 +25,7 @@ from .whole_file import whole_file
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement: a median, and its ratio to another one of the same run."""
+    """One measurement, and how many times as good it is as another one of the same run."""
 
     name: str
     value: float

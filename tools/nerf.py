@@ -90,8 +90,8 @@ class NerfTask:
         batch = self.scene.train.sample(rays, generator)
         jitter = torch.rand(rays, generator=generator).to(self.device)
         behind = torch.rand(rays, 3, generator=generator).to(self.device)
-        if self.background is None:
-            behind.zero_()
+        if self.background is None and self.scene.background == "alpha":
+            behind.zero_()  # else random behind opaque photos too: light that gets through the scene is the field's error
         origins, directions = self.cameras.rays(batch.pixels.to(self.device), batch.camera_indices.to(self.device))
         rendering = self.model.renderer(coarseness=coarseness).render(
             Rays(origins, directions), behind, jitter=jitter, on_density=self.model.occupancy.observe

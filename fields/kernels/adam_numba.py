@@ -56,8 +56,9 @@ def _step(parameters, gradient, mean, square, count, settings, correction1, corr
             _update(parameters[part], gradient[part], mean[part], square[part], settings, s1, s2, sparse)
 
 
-# Short loops over few arrays each: with more of them LLVM gives up on proving that they do not overlap, and does not vectorise.
-# No branch on the gradient: which values have one is random, and a wrong guess costs more than the arithmetic.
+# Short loops over few arrays each: with more of them LLVM gives up on proving that they do not overlap, and does not
+# vectorise. No branch on the gradient: which values have one is random, and a wrong guess costs more than the
+# arithmetic.
 
 
 @compiled

@@ -32,7 +32,8 @@ def step(
         mean = beta1 mean + (1 - beta1) g,    square = beta2 square + (1 - beta2) g²,    count = count + 1
         parameters -= rate mean / (1 - beta1^count) / (sqrt(square / (1 - beta2^count)) + epsilon)
 
-    With `sparse`, values whose gradient is exactly zero are left alone, their count included. Kingma and Ba 2015, algorithm 1.
+    With `sparse`, values whose gradient is exactly zero are left alone, their count included.
+    Kingma and Ba 2015, algorithm 1.
     """
     touched = gradient != 0 if sparse else torch.ones_like(gradient, dtype=torch.bool)
     gradient = gradient + weight_decay * parameters

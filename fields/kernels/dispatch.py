@@ -1,8 +1,8 @@
 """Which backend runs an operation.
 
-An operation (say `hash_grid`) has one module per backend, `<package>/<operation>_<backend>.py`, found by its name. Such a module
-supplies raw `forward` and `backward` functions and `supports(device, dtype) -> reason or None`, where a reason says in words
-why the backend cannot run there.
+An operation (say `hash_grid`) has one module per backend, `<package>/<operation>_<backend>.py`, found by its name.
+Such a module supplies the operation's raw functions (`forward` and `backward`, say) and
+`supports(device, dtype) -> reason or None`, where a reason says in words why the backend cannot run there.
 """
 
 import functools
@@ -41,11 +41,12 @@ def select(
 ) -> ModuleType:
     """Picks the module that runs `operation` for tensors of this device and dtype.
 
-    The choice is made by the innermost `use_backend`, else the environment variable NEUFIELD_BACKEND, else `backend`, else ("auto")
-    by the device: the first of its preferred backends that supports the dtype.
+    The choice is made by the innermost `use_backend`, else the environment variable NEUFIELD_BACKEND, else `backend`,
+    else ("auto") by the device: the first of its preferred backends that supports the dtype.
 
     Raises:
-        BackendError: The backend was named and does not exist for this operation, or cannot run on this device or dtype.
+        BackendError: The backend was named and does not exist for this operation, or cannot run on this device or
+            dtype.
     """
     override = _override.get()
     chosen = override if override != "auto" else os.environ.get("NEUFIELD_BACKEND") or backend

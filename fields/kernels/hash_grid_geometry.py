@@ -1,4 +1,4 @@
-"""The geometry of a multiresolution hash grid: what every backend agrees on, and what the flat table of features looks like."""
+"""The geometry of a multiresolution hash grid: what every backend agrees on, and how the flat table is laid out."""
 
 import math
 from dataclasses import dataclass
@@ -13,8 +13,9 @@ class HashGridGeometry:
 
         scale_l = coarsest growth^l - 1,    resolution_l = ceil(scale_l) + 1,    position = scale_l x + 1/2
 
-    Level l owns `entries[l] = min(round_up(resolution_l^d, 8), 2^log2_table_size)` entries of `features` values in one flat
-    table, levels one after the other. While all vertices fit an entry is addressed directly, else by the spatial hash.
+    Level l owns `entries[l] = min(round_up(resolution_l^d, 8), 2^log2_table_size)` entries of `features` values in one
+    flat table, levels one after the other. While all vertices fit an entry is addressed directly, else by the spatial
+    hash. A vertex one step beyond an axis's last, which cells at the far border reach, shares another one's entry.
     Müller et al. 2022, section 3.
     """
 
@@ -32,8 +33,8 @@ class HashGridGeometry:
             raise ValueError(f"A hash grid stores 1, 2, 4 or 8 features per level; {self.features} were asked for.")
         if self.levels < 1 or self.coarsest < 2 or self.growth < 1.0:
             raise ValueError(
-                "A hash grid needs at least 1 level, a coarsest resolution of at least 2 and a growth of at least 1; got "
-                f"levels={self.levels}, coarsest={self.coarsest}, growth={self.growth}."
+                "A hash grid needs at least 1 level, a coarsest resolution of at least 2 and a growth of at least 1; "
+                f"got levels={self.levels}, coarsest={self.coarsest}, growth={self.growth}."
             )
         if not 3 <= self.log2_table_size <= 26:
             raise ValueError(f"log2_table_size must lie in 3..26, got {self.log2_table_size}.")

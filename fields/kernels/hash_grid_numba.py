@@ -1,9 +1,10 @@
 """Multiresolution hash encoding on the CPU: compiled loops over blocks of samples, one level at a time.
 
-Within a block the arithmetic (cells, weights, hashes of all corners) runs vectorised into small arrays that stay in the first-level
-cache; what remains per sample is a run of independent table reads, which is what the memory system likes. Features come out as
-[feature, sample] in memory, the layout in which the network reads them. Backward is parallel over levels: a level's part of the table
-belongs to one thread, so that no atomics are needed and additions happen in a fixed order.
+Within a block the arithmetic (cells, weights, hashes of all corners) runs vectorised into small arrays that stay in the
+first-level cache; what remains per sample is a run of independent table reads, which is what the memory system likes.
+Features come out as [feature, sample] in memory, the layout in which the network reads them. Backward is parallel over
+levels: a level's part of the table belongs to one thread, so that no atomics are needed and additions happen in a fixed
+order.
 """
 
 import functools
@@ -25,7 +26,8 @@ def forward(x: Tensor, table: Tensor, geometry: HashGridGeometry) -> Tensor:
     """Features (samples, levels * features) at x (samples, d); see the reference for the formula."""
     out = np.empty((geometry.levels * geometry.features, len(x)), np.float32)
     if len(x):
-        _forward(_rows(x.T), _rows(table.view(-1, geometry.features)), out, *_levels(geometry), -(-get_num_threads() // geometry.levels))
+        splits = -(-get_num_threads() // geometry.levels)  # of a level's samples, so that every thread has work
+        _forward(_rows(x.T), _rows(table.view(-1, geometry.features)), out, *_levels(geometry), splits)
     return torch.from_numpy(out).T
 
 
@@ -79,7 +81,8 @@ def _cells(x, start, stop, scale, cell, fraction):
             value = x[d, start + s]
             value = value if value > np.float32(0.0) else np.float32(0.0)
             fraction[d, s] = (value if value < np.float32(1.0) else np.float32(1.0)) * scale
-        # A loop of its own: in one with the product, the sum becomes a fused multiply-add and rounds otherwise than the reference.
+        # A loop of its own: in one with the product, the sum becomes a fused multiply-add and rounds otherwise than
+        # the reference.
         for s in range(stop - start):
             position = fraction[d, s] + np.float32(0.5)
             floor = np.int32(position)
@@ -116,7 +119,10 @@ def _corner_entries(cell, count, resolution, entries, hashed, index):
 
 @compiled
 def _corner_weights(fraction, count, weight, skip):
-    """Interpolation weights of all corners: `weight` (2^d, BLOCK); axis `skip` contributes ∓1, its derivative (-1: none)."""
+    """Interpolation weights of all corners: `weight` (2^d, BLOCK).
+
+    Axis `skip` contributes -1 or 1, the derivative of its factor (-1: no axis does).
+    """
     for corner in range(weight.shape[0]):
         row = weight[corner]
         row[:] = 1.0
@@ -170,7 +176,7 @@ def _gather(table, first, index, weight, count, out, row, start):
 
 @compiled
 def _stream(table, first, last, note):
-    """Reads a level's part of the table from end to end, which brings it into the cache far faster than gathers would."""
+    """Reads a level's part of the table from end to end: that brings it into the cache far faster than gathers do."""
     total = np.float32(0.0)
     lines = table[first:last].reshape(-1)
     for i in range(0, len(lines), 16):
@@ -183,7 +189,8 @@ def _forward(x, table, out, scales, resolutions, ranges, hashed, splits):
     count, features, levels = x.shape[1], table.shape[1], len(scales)
     blocks = (count + BLOCK - 1) // BLOCK
     for turn in prange(levels * splits):
-        # A thread takes its samples through one level after the other, so that a level's part of the table stays in its cache.
+        # A thread takes its samples through one level after the other, so that a level's part of the table stays in its
+        # cache.
         level, split = _balanced(turn // splits, levels), turn % splits
         cell, fraction, index, weight = _scratch(x.shape[0])
         if 64 * count > splits * ranges[level, 1]:

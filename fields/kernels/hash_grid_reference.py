@@ -50,7 +50,7 @@ def _encode_level(x: Tensor, rows: Tensor, geometry: HashGridGeometry, level: in
     position = x * geometry.scales[level] + 0.5
     cell = position.detach().floor()
     fraction = position - cell
-    total = torch.zeros(len(x), geometry.features, dtype=table_dtype(x, rows), device=x.device)
+    total = torch.zeros(len(x), geometry.features, dtype=torch.promote_types(x.dtype, rows.dtype), device=x.device)
     for corner in range(2**geometry.dimensions):
         bits = [(corner >> d) & 1 for d in range(geometry.dimensions)]
         weight = torch.ones_like(fraction[:, 0])
@@ -59,11 +59,6 @@ def _encode_level(x: Tensor, rows: Tensor, geometry: HashGridGeometry, level: in
         vertex = cell.long() + torch.tensor(bits, device=x.device)
         total = total + weight[:, None] * rows[_entry(vertex, geometry, level)]
     return total
-
-
-def table_dtype(x: Tensor, rows: Tensor) -> torch.dtype:
-    """The dtype of an encoding: coordinates' and table's, promoted."""
-    return torch.promote_types(x.dtype, rows.dtype)
 
 
 def _entry(vertex: Int[Tensor, "samples d"], geometry: HashGridGeometry, level: int) -> Int[Tensor, " samples"]:

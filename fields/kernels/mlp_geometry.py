@@ -8,8 +8,8 @@ from functools import cached_property
 class MLPGeometry:
     """A bias-free perceptron with ReLU after every hidden layer, laid out in one flat tensor as tiny-cuda-nn does.
 
-    Weight matrices follow one another, each (outputs, inputs) row by row; the network's inputs and outputs are padded to multiples
-    of 16, padded inputs are zero and padded outputs are dropped.
+    Weight matrices follow one another, each (outputs, inputs) row by row; the network's inputs and outputs are padded
+    to multiples of 16, padded inputs are zero and padded outputs are dropped.
     """
 
     in_features: int

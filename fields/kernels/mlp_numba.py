@@ -1,8 +1,8 @@
-"""A small bias-free network on the CPU: all layers of a block of samples before the next block, so that activations stay in cache.
+"""A small bias-free network on the CPU: a block of samples goes through all layers while its activations are in cache.
 
-Activations are [feature, sample]; the products are the vector code of `vector_dense`. Forward keeps the hidden activations block
-after block for backward, which costs less than computing them again. Weight gradients are summed per chunk and then over chunks,
-in a fixed order.
+Activations are [feature, sample]; the products are the vector code of `vector_dense`. Forward keeps the hidden
+activations block after block for backward, which costs less than computing them again. Weight gradients are summed per
+chunk and then over chunks, in a fixed order.
 """
 
 import functools
@@ -31,7 +31,7 @@ def forward(x: Tensor, parameters: Tensor, geometry: MLPGeometry, *, keep: bool)
 def backward(
     x: Tensor, parameters: Tensor, kept: tuple[Tensor, ...], gradient: Tensor, geometry: MLPGeometry, *, for_x: bool
 ) -> tuple[Tensor | None, Tensor]:
-    """Gradients of `sum(gradient * forward(x, parameters))` with respect to x (None where not asked for) and the parameters."""
+    """Gradients of `sum(gradient * forward(x, parameters))` by x (None where not asked for) and by the parameters."""
     x_gradient = np.empty((geometry.in_features if for_x else 0, len(x)), np.float32)
     total = np.zeros(geometry.parameters, np.float32)
     if len(x):

@@ -42,7 +42,7 @@ def forward(x: Tensor, parameters: Tensor, geometry: MLPGeometry, *, keep: bool)
 def backward(
     x: Tensor, parameters: Tensor, kept: tuple[Tensor, ...], gradient: Tensor, geometry: MLPGeometry, *, for_x: bool
 ) -> tuple[Tensor | None, Tensor]:
-    """Gradients of `sum(gradient * evaluate(x, parameters))` with respect to x (None where not asked for) and the parameters."""
+    """Gradients of `sum(gradient * evaluate(x, parameters))` by x (None where not asked for) and by the parameters."""
     del kept
     with torch.enable_grad():
         x = x.detach().requires_grad_(for_x)

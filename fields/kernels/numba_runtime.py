@@ -1,6 +1,9 @@
 """What every numba kernel shares: the thread pool that is asked for, the compiler's flags, and the dtypes that run."""
 
+import hashlib
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,13 +18,44 @@ _FASTMATH = {"contract", "reassoc", "nsz", "arcp", "afn"}
 
 _Decorator = Callable[[Callable[..., Any]], Any]
 
-# Division by zero gives infinity, as in numpy: a check at every division would keep loops from being vectorised.
-compiled: _Decorator = njit(cache=True, error_model="numpy", fastmath=_FASTMATH)
-compiled_parallel: _Decorator = njit(cache=True, error_model="numpy", fastmath=_FASTMATH, parallel=True)
+
+def _cache_folder() -> str:
+    """Where compiled kernels are kept: a folder named after the text of all kernels.
+
+    numba itself compares a cached function with its own file only, but ours take constants and functions from one
+    another.
+    """
+    kernels = Path(__file__).parent
+    sources = sorted([*kernels.glob("*.py"), *(kernels.parents[1] / "render" / "kernels").glob("*.py")])
+    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()[:16]
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return str(Path(config.CACHE_DIR or home / "neufield" / "kernels") / digest)  # pyright: ignore
+
+
+_CACHE_FOLDER = _cache_folder()
+
+
+def _decorator(**options: Any) -> _Decorator:
+    # Division by zero gives infinity, as in numpy: a check at every division would keep loops from being vectorised.
+    compile_ = njit(cache=True, error_model="numpy", **options)
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        others = config.CACHE_DIR  # pyright: ignore[reportAttributeAccessIssue]
+        config.CACHE_DIR = _CACHE_FOLDER  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            return compile_(function)
+        finally:
+            config.CACHE_DIR = others  # pyright: ignore[reportAttributeAccessIssue]
+
+    return decorate
+
+
+compiled = _decorator(fastmath=_FASTMATH)
+compiled_parallel = _decorator(fastmath=_FASTMATH, parallel=True)
 
 # Where rounding decides which cell a sample falls into, products and sums must not be fused.
-exact: _Decorator = njit(cache=True, error_model="numpy")
-exact_parallel: _Decorator = njit(cache=True, error_model="numpy", parallel=True)
+exact = _decorator()
+exact_parallel = _decorator(parallel=True)
 
 # Work is cut into this many pieces whatever the number of threads, so that sums are always taken in the same order.
 CHUNKS = 16
@@ -30,8 +64,8 @@ CHUNKS = 16
 def start_threads() -> None:
     """Starts numba's threads now rather than at the first parallel kernel.
 
-    On Linux numba and torch share one OpenMP library, and numba's start sets the number of threads for both: whoever wants
-    torch to have another number sets it afterwards.
+    On Linux numba and torch share one OpenMP library, and numba's start sets the number of threads for both: whoever
+    wants torch to have another number sets it afterwards.
     """
     set_num_threads(get_num_threads())
 

@@ -1,8 +1,9 @@
 """Dense-layer products over one block of samples, written as LLVM vector code for numba.
 
-numba compiles plain loops well but cannot keep a tile of sums in registers. The two intrinsics here emit loops whose sums are phi nodes
-of vector type: 16 fused multiply-adds for 10 (`dense`) or 8 (`outer`) loads. Everything is float32 and C-contiguous; a block is a
-matrix [feature, BLOCK] that stays in cache. `dense_loops` and `outer_loops` are the portable twins that tests hold them to.
+numba compiles plain loops well but cannot keep a tile of sums in registers. The two intrinsics here emit loops whose
+sums are phi nodes of vector type: with 32 vector registers, 16 fused multiply-adds for 10 (`dense`) or 8 (`outer`)
+loads. Everything is float32 and C-contiguous; a block is a matrix [feature, BLOCK] that stays in cache. `dense_loops`
+and `outer_loops` are the portable twins that tests hold them to.
 """
 
 import functools
@@ -63,7 +64,7 @@ class _Emitter:
         return self.builder.shuffle_vector(lane, undefined, ir.Constant(ir.VectorType(_MASK, LANES), [0] * LANES))
 
     def reduce_loop(self, count: Any, sums: int, step: Any) -> list[Any]:
-        """Runs `step(i, sums) -> sums` for i in range(count), count >= 1, with the sums in registers; returns the last ones."""
+        """Runs `step(i, sums) -> sums` for i in range(count), count >= 1, sums in registers; returns the last ones."""
         before, body = self.builder.block, self.builder.append_basic_block("reduce")
         after = self.builder.append_basic_block("reduced")
         self.builder.branch(body)
@@ -139,7 +140,10 @@ dense: Any = intrinsic(_emit_dense)
 
 
 def _emit_outer(typing_context, gradient, outputs, x, inputs, total, first):
-    """total[first + o inputs + i] += sum_s gradient[o, s] x[i, s] for a block of samples; outputs and inputs are multiples of 16."""
+    """total[first + o inputs + i] += sum_s gradient[o, s] x[i, s] for a block of samples.
+
+    Outputs and inputs are multiples of 16.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         emit = _Emitter(context, builder, signature, arguments)

@@ -11,7 +11,8 @@ from ...fields.kernels.numba_runtime import CHUNKS, exact, exact_parallel
 from ...fields.kernels.numba_runtime import supports as supports
 from ..samples import Rays, Samples, Stepping
 
-# No kernel here is compiled with fastmath: a fused multiply-add would put a sample into another cell than the reference does.
+# No kernel here is compiled with fastmath: a fused multiply-add would put a sample into another cell than the reference
+# does.
 
 
 def advance(
@@ -65,7 +66,10 @@ def order_by_ray(ray_indices: Tensor, rays: int) -> tuple[Tensor, Tensor]:
 
 
 def _blocks(bits, resolution, cascades):
-    """Whether any cell is occupied in each block of 4 x 4 x 8 cells; empty where blocks would cross a cascade's border."""
+    """Whether any cell is occupied in each block of 4 x 4 x 8 cells.
+
+    None at all where blocks would cross the border of the next smaller cascade.
+    """
     if resolution % 32:
         return np.empty(0, np.bool_)
     blocks = np.empty(cascades * (resolution // 4) ** 2 * (resolution // 8), np.bool_)
@@ -185,7 +189,8 @@ def _collect(
                     _exit(y, dy, corner + width * j + slack, corner + width * high_j - slack),
                     _exit(z, dz, corner + width * k + slack, corner + width * high_k - slack),
                 )
-                # Candidates whose midpoint lies surely within this emptiness are not looked at; the margin is for rounding.
+                # Candidates whose midpoint lies surely within this emptiness are not looked at; the margin is for
+                # rounding.
                 leap = _place(min(t + leave, t_end), curve) - place - 0.5
                 candidate = max(candidate + 1, int(math.ceil(leap - 0.01)))
             reached[ray] = candidate

@@ -6,8 +6,6 @@ from torch import Tensor
 
 from ..samples import Rays, Samples, Stepping
 
-LONGEST = 1 << 24  # candidates along a ray: float32 counts them exactly up to here
-
 
 def supports(device: str, dtype: torch.dtype) -> str | None:
     """Runs wherever torch does."""

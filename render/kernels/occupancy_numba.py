@@ -10,7 +10,7 @@ from ...fields.kernels.numba_runtime import supports as supports
 
 
 def observe(values: Tensor, cells: Tensor, density: Tensor, decay: float) -> None:
-    """Takes note, in place, of densities seen in cells: value = max(decay value, densities seen there); -1 is no cell."""
+    """Takes note, in place, of densities seen in cells: see the reference."""
     _observe(values.numpy(), cells.numpy(), density.detach().contiguous().numpy(), np.float32(decay))
 
 

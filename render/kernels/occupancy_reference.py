@@ -13,7 +13,13 @@ def supports(device: str, dtype: torch.dtype) -> str | None:
 def observe(
     values: Float[Tensor, " cells"], cells: Int[Tensor, " seen"], density: Float[Tensor, " seen"], decay: float
 ) -> None:
-    """Takes note, in place, of densities seen in cells: value = max(decay value, densities seen there); -1 is no cell."""
+    """Takes note, in place, of densities seen in cells.
+
+        value = max(decay value, densities seen there)
+
+    A cell decays once a call however often it was seen, and one that was not seen keeps its value. Cell -1 is no cell;
+    a density that is NaN says nothing.
+    """
     valid = cells >= 0
     cells, density = cells[valid], density[valid].nan_to_num(nan=0.0, posinf=torch.inf)  # NaN says nothing
     touched = torch.unique(cells)
