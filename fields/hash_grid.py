@@ -70,6 +70,11 @@ class HashGrid(nn.Module):
             raise ValueError(
                 f"This hash grid takes {self.in_features} coordinates, got a tensor of shape {tuple(x.shape)}."
             )
+        if known is not None:
+            expected = (*x.shape[:-1], self.out_features)
+            if known.shape != expected:
+                raise ValueError(f"Known features must have the shape {expected}, got {tuple(known.shape)}.")
+            known = known.reshape(-1, self.out_features)
         rows = x.reshape(-1, self.in_features)
         flat: Tensor = _Encode.apply(rows, self.table, known, self.geometry, self.backend)  # pyright: ignore
         return flat if x.ndim == 2 else flat.reshape(*x.shape[:-1], self.out_features)
@@ -89,7 +94,7 @@ class _Encode(torch.autograd.Function):
         ctx.save_for_backward(x, table)
         ctx.geometry, ctx.kernel = geometry, _kernel(x, table, backend)
         if known is not None:
-            return known.reshape(len(x), -1).view_as(known.reshape(len(x), -1))
+            return known.view_as(known)
         return ctx.kernel.forward(x, table, geometry)
 
     @staticmethod

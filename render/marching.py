@@ -125,8 +125,7 @@ def visible_samples(
     alive = torch.arange(rays, device=device)
     transmittance = torch.ones(rays, device=device, dtype=marcher.rays.origins.dtype)
     limit, evaluated = thinning.first_round, 0
-    rounds: list[tuple[Samples, Tensor]] = []
-    kept: list[Tensor] = []
+    kept: list[tuple[Tensor, ...]] = []
     while len(alive):
         samples = marcher.advance(alive, limit)
         arriving = transmittance[alive]
@@ -143,33 +142,28 @@ def visible_samples(
                 arriving,
                 least_weight=thinning.least_weight,
                 least_transmittance=thinning.least_transmittance,
-            )
-            kept.append(keep.nonzero()[:, 0] + evaluated)
-            rounds.append((samples, features))
+            ).nonzero()[:, 0]
+            spans = samples.ray_indices[keep], samples.t_starts[keep], samples.t_ends[keep], samples.positions[keep]
+            # Features lie [feature, sample] in memory: picked from row by row.
+            kept.append((*spans, features.T.index_select(1, keep)))
             evaluated += len(samples)
         transmittance[alive] = arriving
         alive = alive[(samples.ray_starts.diff() == limit) & (arriving > thinning.least_transmittance)]
         limit += limit // 2
-    return _merge(rounds, kept, rays, kernel, marcher.rays.origins), evaluated
+    return _merge(kept, rays, kernel, marcher.rays.origins), evaluated
 
 
-def _merge(rounds: list[tuple[Samples, Tensor]], kept: list[Tensor], rays: int, kernel: Any, like: Tensor) -> Samples:
-    """The kept ones of the samples of all rounds, sorted by ray; `kept` counts through all rounds."""
-    if not rounds:
+def _merge(kept: list[tuple[Tensor, ...]], rays: int, kernel: Any, like: Tensor) -> Samples:
+    """The samples that each round kept, sorted by ray."""
+    if not kept:
         none = like.new_zeros(0)
         starts = torch.zeros(rays + 1, dtype=torch.long, device=like.device)
         return Samples(none, none, starts[:0], starts, like.new_zeros(0, 3))
-
-    def joined(name: str) -> Tensor:
-        return torch.cat([getattr(samples, name) for samples, _ in rounds])
-
-    chosen, owner = torch.cat(kept), joined("ray_indices")
-    order, starts = kernel.order_by_ray(owner[chosen], rays)
-    chosen = chosen[order]
-    # Features lie [feature, sample] in memory: whole rows are joined and picked from.
-    features = torch.cat([found.T for _, found in rounds], dim=1).index_select(1, chosen).T
-    t_starts, t_ends, positions = (joined(name)[chosen] for name in ("t_starts", "t_ends", "positions"))
-    return Samples(t_starts, t_ends, owner[chosen], starts, positions, features if features.shape[1] else None)
+    owner, t_starts, t_ends, positions = (torch.cat(column) for column in list(zip(*kept))[:4])
+    order, starts = kernel.order_by_ray(owner, rays)
+    features = torch.cat([row[4] for row in kept], dim=1).index_select(1, order).T
+    known = features if features.shape[1] else None
+    return Samples(t_starts[order], t_ends[order], owner[order], starts, positions[order], known)
 
 
 def march_kernel(like: Tensor, backend: str) -> Any:

@@ -66,7 +66,7 @@ class OccupancyGrid(nn.Module):
     @torch.no_grad()
     def refresh_bits(self) -> None:
         """Decides anew which cells are occupied."""
-        mean = self.values.double().mean().item()
+        mean = self.values.mean(dtype=torch.float64).item()
         # A little below the mean: in fog that is the same everywhere no cell exceeds it.
         threshold = min(_THICKNESS / self.smallest_step, 0.99 * mean)
         self.bits.copy_(self._kernel().pack(self.values, threshold))

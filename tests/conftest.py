@@ -9,8 +9,8 @@ import pytest
 
 os.environ.setdefault("GOMP_SPINCOUNT", "0")  # as the command line does; read when torch loads OpenMP
 
-import torch  # noqa: E402
-from jaxtyping import install_import_hook  # noqa: E402
+import torch
+from jaxtyping import install_import_hook
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("fields", "render", "datasets", "configs", "tools")

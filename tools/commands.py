@@ -119,7 +119,11 @@ def eval_command(arguments: list[str]) -> str:
     from .run_folder import RunFolder
 
     return evaluate_run(
-        RunFolder.open(options.run), against=options.against, device=options.device, backend=options.backend
+        RunFolder.open(options.run),
+        against=options.against,
+        device=options.device,
+        backend=options.backend,
+        quiet=options.quiet,
     )
 
 

@@ -19,7 +19,7 @@ from .radiance_model import blend
 from .run_folder import RunFolder
 
 _BACKGROUNDS = {
-    "none": "none; what is transparent counts as black",
+    "none": "black in scoring; in training random colours behind opaque photos, black behind transparent ones",
     "white": "white in scoring, random colours in training",
     "black": "black in scoring, random colours in training",
 }
@@ -33,8 +33,6 @@ class ScoredView:
     scores: dict[str, float]
     target: Tensor
     render: Tensor
-    depth: Tensor
-    opacity: Tensor
 
 
 @dataclass(frozen=True)
@@ -69,12 +67,10 @@ def score_view(task: NerfTask, index: int) -> ScoredView:
     """Renders and scores one held-out view."""
     views = task.scene.test
     behind = torch.zeros(3, device=task.device) if task.background is None else task.background
-    picture = task.model.renderer().render_image(views.cameras.to(task.device), index, behind)
+    picture = task.model.renderer().render_image(task.test_cameras, index, behind)
     render = picture["color"].clamp(0.0, 1.0).cpu()
     target = blend(views.image(index), behind.cpu())
-    return ScoredView(
-        views.names[index], score(render, target), target, render, picture["depth"].cpu(), picture["opacity"].cpu()
-    )
+    return ScoredView(views.names[index], score(render, target), target, render)
 
 
 def protocol(task: NerfTask) -> dict[str, str]:
@@ -105,7 +101,7 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, *, training_seconds
         "views": [{"name": view.name, **view.scores} for view in evaluation.views],
         "seconds": training_seconds,
         "render_seconds": evaluation.seconds,
-        "peak_memory_bytes": peak_memory_bytes(),
+        "peak_memory_bytes": max(peak_memory_bytes(), _peak_so_far(run)),
     }
     stems = _file_stems([view.name for view in evaluation.views])
     for view, stem in zip(evaluation.views, stems, strict=True):
@@ -113,6 +109,14 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, *, training_seconds
         write_png(run.outputs / "held_out" / f"{stem}.png", strip)
     run.write_text(run.evaluation, json.dumps(content, indent=1))
     return content
+
+
+def _peak_so_far(run: RunFolder) -> int:
+    """What an earlier evaluation of this run says: the training's peak, where this is a later process."""
+    try:
+        return int(json.loads(run.evaluation.read_text(encoding="utf-8"))["peak_memory_bytes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
 
 
 def _file_stems(names: list[str]) -> list[str]:

@@ -146,14 +146,23 @@ class Fitter:
                     saved = self.seconds
                     self.save()
         self.save()
+        if not self._interrupted:
+            self.score()
         return not self._interrupted
 
     def warm_up(self) -> None:
         """Has the task's kernels ready before the clock starts."""
         start = time.perf_counter()
         self.task.warm_up()
+        self._warm_up_optimizer()
         self.warm_up_seconds = time.perf_counter() - start
         self.progress.say(f"Kernels ready after {self.warm_up_seconds:.0f} s.")
+
+    def _warm_up_optimizer(self) -> None:
+        like = next(self.task.module.parameters())
+        dummy = nn.Parameter(like.detach().new_zeros(8))
+        dummy.grad = torch.zeros_like(dummy)
+        Adam([dummy]).step()
 
     def one_step(self) -> dict[str, Tensor]:
         """Takes one step of the optimiser; returns the terms of the objective before it."""
@@ -233,10 +242,20 @@ class Fitter:
             for parameter in group["params"]:
                 self.optimizer.prepare(parameter)
         load_into(self._optimizer_tensors(), checkpoint.tensors, "optimizer.", path)
+        missing = {"step", "seconds", "task"} - checkpoint.facts.keys()
+        if missing:
+            raise RunError(
+                f"The checkpoint {path} lacks {', '.join(sorted(missing))}. Train the run again with --force."
+            )
         self.step, self.seconds = checkpoint.facts["step"], checkpoint.facts["seconds"]
         if self.settings.steps is not None and self.step > self.settings.steps:
             raise RunError(
                 f"{self.run.path} has {self.step} steps already; --steps {self.settings.steps} is behind it."
+            )
+        if self.settings.seconds is not None and self.settings.seconds < self.seconds - 1.0:
+            raise RunError(
+                f"{self.run.path} was trained for {self.seconds:.0f} s already; --seconds {self.settings.seconds:g} is "
+                "behind it."
             )
         self.task.restore(checkpoint.facts["task"])
         self.run.rewind_metrics(self.step)

@@ -51,7 +51,7 @@ class NerfTask:
         self.model = RadianceModel(config, extent=scene.extent, near=scene.near).to(device)
         self.module: torch.nn.Module = self.model
         self.background = background_color(config.background, transparent=scene.background == "alpha", device=device)
-        self.cameras = scene.train.cameras.to(device)
+        self.cameras, self.test_cameras = scene.train.cameras.to(device), scene.test.cameras.to(device)
         self.rays_per_step = _FIRST_RAYS
         self.rays_drawn = self.samples_kept = self.samples_evaluated = 0
         self._generator = torch.Generator()
@@ -91,7 +91,7 @@ class NerfTask:
         jitter = torch.rand(rays, generator=generator).to(self.device)
         behind = torch.rand(rays, 3, generator=generator).to(self.device)
         if self.background is None and self.scene.background == "alpha":
-            behind.zero_()  # else random behind opaque photos too: light that gets through the scene is the field's error
+            behind.zero_()  # opaque photos keep the random colours: light that gets through the scene is an error
         origins, directions = self.cameras.rays(batch.pixels.to(self.device), batch.camera_indices.to(self.device))
         rendering = self.model.renderer(coarseness=coarseness).render(
             Rays(origins, directions), behind, jitter=jitter, on_density=self.model.occupancy.observe
@@ -115,7 +115,7 @@ class NerfTask:
         if step % _REFRESH_EVERY or step < 2 * _REFRESH_EVERY:
             return
         grid = self.model.occupancy
-        self._generator.manual_seed(self.config.seed * 1_000_003 + step + (1 << 40))
+        self._generator.manual_seed(self.config.seed * 1_000_003 + step + (1 << 31))  # torch seeds from 32 bits
         if step & (step - 1) == 0:
             cells = grid.all_cells()
             if len(cells) > _ALL_CELLS_AT_ONCE:
@@ -167,8 +167,7 @@ class NerfTask:
         )
         rows, columns = rows.reshape(-1), columns.reshape(-1)
         places = torch.stack([columns, rows], dim=1) + 0.5
-        cameras = views.cameras.to(self.device)
-        rays = Rays(*cameras.rays(places.to(self.device), torch.full_like(rows, index).to(self.device)))
+        rays = Rays(*self.test_cameras.rays(places.to(self.device), torch.full_like(rows, index).to(self.device)))
         behind = torch.zeros(3, device=self.device) if self.background is None else self.background
         seen = self.model.renderer().render(rays, behind[None]).color.clamp(0.0, 1.0)
         target = blend(views.image(index)[rows, columns].to(self.device), behind)

@@ -36,8 +36,6 @@ def report_content(
     lines = run.read_metrics()
     mean = content["mean"]
     curve = [(line["seconds"], line["held_out"]["psnr"]) for line in lines if "held_out" in line]
-    if mean:
-        curve.append((content["seconds"], mean["psnr"]))
     turntable = run.outputs / "turntable.mp4"
     path, data = shlex.quote(str(run.path)), shlex.quote(str(task.config.data))
     best, flat = (shlex.quote(f"{run.name}-{kind}") for kind in ("best", "flat"))
@@ -64,7 +62,7 @@ def report_content(
         curve=curve,
         series=_series(lines),
         sections=[] if comparison is None else [_comparison_section(comparison)],
-        video=turntable.read_bytes() if turntable.is_file() else None,
+        video=turntable.read_bytes() if task.config.turntable == "on" and turntable.is_file() else None,
         timings=_timings(content, len(evaluation.views), warm_up_seconds),
         settings=to_yaml(task.config),
         versions=versions(),

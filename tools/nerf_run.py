@@ -40,7 +40,9 @@ def start(config: NerfConfig) -> str:
     scene = load_scene(config)
     config = replace(resolved(config, scene), name=run.name, force=False, data=_lasting(config.data))
     if config.against is not None:
-        _require_comparable(run, config, scene, RunFolder.open(config.against))
+        other = RunFolder.open(config.against.resolve())
+        config = replace(config, against=other.path)
+        _require_comparable(run, config, scene, other)
     for note in scene.notes:
         progress.say(f"Note: {note}")
     photos = f"{len(scene.train)} photos to train on, {len(scene.test)} held out"
@@ -113,18 +115,23 @@ def _train(run: RunFolder, task: NerfTask, fitter: Fitter) -> str:
 
 
 def evaluate_run(
-    run: RunFolder, *, against: Path | None = None, device: str | None = None, backend: Backend | None = None
+    run: RunFolder,
+    *,
+    against: Path | None = None,
+    device: str | None = None,
+    backend: Backend | None = None,
+    quiet: bool = False,
 ) -> str:
     """Scores a run again from its checkpoint and writes its numbers and report anew; returns the result in one line."""
     config = read_config(run, device=device, backend=backend)
     if against is not None:
-        config = replace(config, against=against)
-    if config.against is not None:
-        RunFolder.open(config.against)
+        config = replace(config, against=against.resolve())
+    if against is not None:
+        RunFolder.open(against)
     task, facts = open_task(run, config)
     with quiet_torch_threads(task.device):
         evaluation = evaluate(task)
-        return _finish(run, task, evaluation, Progress(), seconds=facts["seconds"], warm_up_seconds=None)
+        return _finish(run, task, evaluation, Progress(quiet=quiet), seconds=facts["seconds"], warm_up_seconds=None)
 
 
 def _finish(
@@ -138,9 +145,12 @@ def _finish(
 ) -> str:
     config = task.config
     content = write_evaluation(run, evaluation, training_seconds=seconds)
-    comparison = (
-        None if config.against is None else compare_runs(run, config, evaluation, RunFolder.open(config.against))
-    )
+    comparison = None
+    if config.against is not None:
+        try:
+            comparison = compare_runs(run, config, evaluation, RunFolder.open(config.against))
+        except ValueError as error:  # the other run was moved or changed meanwhile: this one's report is still due
+            progress.say(f"Not compared: {error}")
     if config.turntable == "on":
         progress.say("Rendering the turntable.")
         write_path_video(
@@ -180,6 +190,11 @@ def _require_comparable(run: RunFolder, config: NerfConfig, scene: PosedScene, o
     there = read_config(other)
     if read_scene(other).names[1] != scene.test.names:
         raise RunError(f"{other.path} holds out other photos than {config.data} does; compare runs on the same data.")
+    if there.downscale != config.downscale:
+        raise RunError(
+            f"{other.path} reads photos at 1/{there.downscale} of their size, this run would at 1/{config.downscale}; "
+            "give both the same --downscale."
+        )
     if there.background != config.background:
         raise RunError(
             f"{other.path} was scored with --background {there.background}, this run would be with "

@@ -14,7 +14,15 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-_FEATURES = binding.get_host_cpu_features()
+
+def _host_features() -> Any:
+    try:
+        return binding.get_host_cpu_features()
+    except RuntimeError:  # LLVM does not know this processor: the narrowest vectors run everywhere
+        return {}
+
+
+_FEATURES = _host_features()
 LANES = 16 if _FEATURES.get("avx512f") else 8 if _FEATURES.get("avx2") else 4
 _WIDE_REGISTER_FILE = LANES != 8  # AVX-512 and NEON have 32 vector registers, AVX2 has 16
 BLOCK = 256  # samples: a layer's activations, 64 KiB at width 64, stay in the second-level cache

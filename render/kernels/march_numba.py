@@ -176,8 +176,9 @@ def _collect(
                     continue
                 high_i, high_j, high_k = i + 1, j + 1, k + 1
                 if len(blocks):
-                    block = ((cascade * (resolution >> 2) + (i >> 2)) * (resolution >> 2) + (j >> 2)) * (resolution >> 3)
-                    if not blocks[block + (k >> 3)]:
+                    across = resolution >> 2
+                    block = ((cascade * across + (i >> 2)) * across + (j >> 2)) * (resolution >> 3) + (k >> 3)
+                    if not blocks[block]:
                         i, j, k = i & ~3, j & ~3, k & ~7
                         high_i, high_j, high_k = i + 4, j + 4, k + 8
                 width = side / np.float32(resolution)

@@ -102,3 +102,23 @@ def test_finest_or_growth_and_not_both(sizes: dict[str, float]):
 def test_coordinates_of_another_size_are_refused():
     with pytest.raises(ValueError, match=r"takes 3 coordinates, got a tensor of shape \(5, 2\)"):
         make()(torch.rand(5, 2))
+
+
+def test_known_features_come_back_and_carry_gradients():
+    grid = HashGrid(3, levels=3, features=2, log2_table_size=8, coarsest=4, finest=16)
+    x = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        known = grid(x)
+    gradients: list[torch.Tensor] = []
+    for features in (grid(x), grid(x, known)):
+        assert torch.equal(features, known)
+        gradients += torch.autograd.grad((features * torch.arange(6.0)).sum(), grid.table)
+    assert gradients[0].any()
+    assert torch.equal(*gradients)
+
+
+def test_known_features_of_another_shape_are_refused():
+    grid = HashGrid(2, levels=2, features=2, log2_table_size=8, coarsest=4, finest=8)
+    with pytest.raises(ValueError, match=r"Known features must have the shape \(5, 4\), got \(5, 3\)"):
+        grid(torch.rand(5, 2), torch.rand(5, 3))
+    assert grid(torch.rand(0, 2), torch.rand(0, 4)).shape == (0, 4)

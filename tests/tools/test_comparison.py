@@ -7,8 +7,7 @@ from neufield.tools.evaluate import ScoredView
 
 
 def view(name: str, render: torch.Tensor, target: torch.Tensor, *, psnr: float = 20.0) -> ScoredView:
-    empty = torch.zeros(target.shape[:2])
-    return ScoredView(name, {"psnr": psnr}, target, render, empty, empty)
+    return ScoredView(name, {"psnr": psnr}, target, render)
 
 
 @pytest.fixture
