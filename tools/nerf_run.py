@@ -40,8 +40,8 @@ def start(config: NerfConfig) -> str:
     scene = load_scene(config)
     config = replace(resolved(config, scene), name=run.name, force=False, data=_lasting(config.data))
     if config.against is not None:
-        other = RunFolder.open(config.against.resolve())
-        config = replace(config, against=other.path)
+        other = RunFolder.open(config.against)
+        config = replace(config, against=config.against.resolve())
         _require_comparable(run, config, scene, other)
     for note in scene.notes:
         progress.say(f"Note: {note}")

@@ -105,7 +105,7 @@ def test_coordinates_of_another_size_are_refused():
 
 
 def test_known_features_come_back_and_carry_gradients():
-    grid = HashGrid(3, levels=3, features=2, log2_table_size=8, coarsest=4, finest=16)
+    grid = HashGrid(3, levels=3, features=2, log2_table_size=8, coarsest=4, finest=16.0)
     x = torch.rand(5, 3, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         known = grid(x)
@@ -118,7 +118,7 @@ def test_known_features_come_back_and_carry_gradients():
 
 
 def test_known_features_of_another_shape_are_refused():
-    grid = HashGrid(2, levels=2, features=2, log2_table_size=8, coarsest=4, finest=8)
+    grid = HashGrid(2, levels=2, features=2, log2_table_size=8, coarsest=4, finest=8.0)
     with pytest.raises(ValueError, match=r"Known features must have the shape \(5, 4\), got \(5, 3\)"):
         grid(torch.rand(5, 2), torch.rand(5, 3))
     assert grid(torch.rand(0, 2), torch.rand(0, 4)).shape == (0, 4)

@@ -134,7 +134,7 @@ def test_what_is_logged(run: RunFolder):
     lines = run.read_metrics()
     first, *scores = lines
     assert (first["step"], list(first["losses"]), first["counters"]) == (1, ["near", "small"], {"values": 6.0})
-    assert [line["step"] for line in scores] == [1, 2, 4, 8]
+    assert [line["step"] for line in scores] == [1, 2, 4, 8, 20]
     distances = [line["held_out"]["distance"] for line in scores]
     assert distances == sorted(distances, reverse=True)
 
