@@ -204,7 +204,8 @@ def test_on_density_hears_of_all_that_was_evaluated():
 
 
 def test_features_of_the_density_pass_change_nothing_but_the_cost():
-    field = RadianceField(HashGrid(3, levels=4, features=2, log2_table_size=10, coarsest=4, finest=32.0), density_scale=9.0)
+    hash_grid = HashGrid(3, levels=4, features=2, log2_table_size=10, coarsest=4, finest=32.0)
+    field = RadianceField(hash_grid, density_scale=9.0)
     grid, stepping = OccupancyGrid(extent=1, smallest_step=0.02, resolution=8), Stepping(0.02)
     pictures, gradients = [], []
     for density in (field.density, field.probe):
@@ -218,7 +219,8 @@ def test_features_of_the_density_pass_change_nothing_but_the_cost():
 
 
 def test_samples_that_all_weigh_nothing_leave_the_background():
-    field = RadianceField(HashGrid(3, levels=2, features=2, log2_table_size=8, coarsest=4, finest=8.0), density_scale=1e-6)
+    hash_grid = HashGrid(3, levels=2, features=2, log2_table_size=8, coarsest=4, finest=8.0)
+    field = RadianceField(hash_grid, density_scale=1e-6)
     grid = OccupancyGrid(extent=1, smallest_step=0.1, resolution=8)
     renderer = Renderer(density=field.probe, radiance=field, occupancy=grid, stepping=Stepping(0.1))
     seen = renderer.render(make_rays(), torch.full((1, 3), 0.25))
