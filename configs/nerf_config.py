@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from .run_options import Positional, RunOptions, Switch, require_positive
+from .run_options import Positional, RunOptions, Switch, require_between, require_positive
 
 Background = Literal["auto", "white", "black", "none"]
 Preset = Literal["quick", "default", "best"]
@@ -35,6 +35,12 @@ class FieldConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "levels", "log2_table_size", "coarsest", "finest", group="field.")
+        require_between(self, "levels", 1, 32, group="field.")
+        require_between(self, "log2_table_size", 3, 26, group="field.")
+        require_between(self, "coarsest", 2, 1024, group="field.")
+        require_between(self, "finest", self.coarsest, 1 << 20, group="field.")
+        require_between(self, "density_layers", 1, 8, group="field.")
+        require_between(self, "color_layers", 1, 8, group="field.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +64,10 @@ class OptimizerConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "rate", "decay_to", "huber", group="optimizer.")
+        require_between(self, "rate", 0.0, 10.0, group="optimizer.")
+        require_between(self, "decay_from", 0.0, 1.0, group="optimizer.")
+        require_between(self, "decay_to", 0.0, 1.0, group="optimizer.")
+        require_between(self, "weight_decay", 0.0, 1.0, group="optimizer.")
         if not 0.0 <= self.average < 1.0:
             raise ValueError(f"--optimizer.average takes 0 to less than 1, got {self.average}.")
 
@@ -87,6 +97,12 @@ class SamplingConfig:
         require_positive(
             self, "samples", "steps_per_unit", "coarse_half_life", "occupancy_resolution", group="sampling."
         )
+        require_between(self, "least_weight", 0.0, 0.1, group="sampling.")
+        require_between(self, "cone_angle", 0.0, 0.5, group="sampling.")
+        if self.occupancy_resolution % 8:
+            raise ValueError(
+                f"--sampling.occupancy-resolution must be a multiple of 8, got {self.occupancy_resolution}."
+            )
         if not self.coarse_start >= 1.0:
             raise ValueError(f"--sampling.coarse-start takes 1 or more, got {self.coarse_start}.")
 

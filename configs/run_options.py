@@ -1,5 +1,6 @@
 """What every command that trains takes: where the run goes, how long it lasts, what it runs on."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -34,6 +35,25 @@ def require_positive(settings: Any, *names: str, group: str = "") -> None:
         value = getattr(settings, name)
         if value is not None and not value > 0:
             raise ValueError(f"--{group}{name.replace('_', '-')} must be positive, got {value}.")
+        if value is not None and math.isinf(value):
+            raise ValueError(f"--{group}{name.replace('_', '-')} must be finite, got {value}.")
+
+
+def require_between(settings: Any, name: str, low: int | float, high: int | float, *, group: str = "") -> None:
+    """Refuses a setting that is given and outside [low, high].
+
+    Args:
+        settings: A config.
+        name: Which of its settings; None stands for "not given".
+        low, high: Its limits, included.
+        group: What stands before the setting's name on the command line, e.g. `sampling.`.
+
+    Raises:
+        ValueError: Names the setting, its limits and its value.
+    """
+    value = getattr(settings, name)
+    if value is not None and not low <= value <= high:
+        raise ValueError(f"--{group}{name.replace('_', '-')} takes {low} to {high}, got {value}.")
 
 
 @dataclass(frozen=True, kw_only=True)

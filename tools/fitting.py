@@ -252,7 +252,7 @@ class Fitter:
             raise RunError(
                 f"{self.run.path} has {self.step} steps already; --steps {self.settings.steps} is behind it."
             )
-        if self.settings.seconds is not None and self.settings.seconds < self.seconds - 1.0:
+        if self.settings.seconds is not None and self.settings.seconds < self.seconds - min(1.0, 0.5 * self.seconds):
             raise RunError(
                 f"{self.run.path} was trained for {self.seconds:.0f} s already; --seconds {self.settings.seconds:g} is "
                 "behind it."

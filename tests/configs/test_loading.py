@@ -73,6 +73,10 @@ def test_merge_goes_into_groups():
         ({"optimizer": {"huber": 0.0}}, "--optimizer.huber must be positive, got 0.0"),
         ({"optimizer": {"average": 1.0}}, "--optimizer.average takes 0 to less than 1, got 1.0"),
         ({"field": {"finest": 0}}, "--field.finest must be positive, got 0"),
+        ({"field": {"finest": 8}}, "--field.finest takes 16 to 1048576, got 8"),
+        ({"field": {"log2_table_size": 50}}, "--field.log2-table-size takes 3 to 26, got 50"),
+        ({"optimizer": {"decay_from": 2.0}}, "--optimizer.decay-from takes 0.0 to 1.0, got 2.0"),
+        ({"seconds": float("inf")}, "--seconds must be finite, got inf"),
     ],
 )
 def test_settings_that_do_not_fit(settings: dict[str, Any], text: str):
