@@ -106,7 +106,7 @@ def test_help_of_nerf_names_its_settings(cli: Cli):
         ("--background blue", "--background"),
         ("--field.width 48", "--field.width"),
         ("--field.levels 0", "--field.levels must be positive, got 0"),
-        ("--field.finest 4", "hash grid needs"),
+        ("--field.finest 4", "--field.finest takes 16 to 1048576, got 4"),
         ("--sampling.steps-per-unit 0", "--sampling.steps-per-unit must be positive, got 0"),
         ("--sampling.occupancy-resolution 12", "must be a multiple of 8, got 12"),
         ("--name ../elsewhere", "A run's name is a plain folder name, got '../elsewhere'"),
