@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .errors import RunError
 from .evaluate import ScoredView
-from .radiance_model import psnr_of
+from .metrics import psnr
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def compare(names: tuple[str, str], here: list[ScoredView], there: list[ScoredVi
         (sum(a.scores["psnr"] for a, _ in pairs) / count, sum(b.scores["psnr"] for _, b in pairs) / count),
         a.name,
         crop,
-        (psnr_of((mine - target).square().mean().item()), psnr_of((other - target).square().mean().item())),
+        (psnr(mine, target), psnr(other, target)),
         (target, mine, other),
     )
 

@@ -11,7 +11,8 @@ from ..configs.nerf_config import NerfConfig
 from ..datasets import PosedImages, PosedScene
 from ..render import Rays
 from .fitting import FitSettings
-from .radiance_model import RadianceModel, background_color, blend, psnr_of
+from .metrics import psnr
+from .radiance_model import RadianceModel, background_color, blend
 
 _FEWEST_RAYS, _MOST_RAYS = 64, 1 << 17
 _FIRST_RAYS = 256
@@ -171,7 +172,7 @@ class NerfTask:
         behind = torch.zeros(3, device=self.device) if self.background is None else self.background
         seen = self.model.renderer().render(rays, behind[None]).color.clamp(0.0, 1.0)
         target = blend(views.image(index)[rows, columns].to(self.device), behind)
-        return psnr_of((seen - target).square().mean().item())
+        return psnr(seen[None], target[None])
 
 
 def resolved(config: NerfConfig, scene: PosedScene) -> NerfConfig:

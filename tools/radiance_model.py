@@ -1,7 +1,5 @@
 """A radiance field together with where it may be anything but empty: what a NeRF run saves, renders and exports."""
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -83,8 +81,3 @@ def blend(colors: Tensor, background: Tensor) -> Tensor:
         return values
     alpha = values[..., 3:]
     return values[..., :3] * alpha + background * (1.0 - alpha)
-
-
-def psnr_of(mean_squared_error: float) -> float:
-    """PSNR in dB of a mean squared error of values in [0, 1]."""
-    return -10.0 * math.log10(max(mean_squared_error, 1e-10))

@@ -36,7 +36,7 @@ def test_it_reaches_a_quality(trained: Path):
     curve = [line["held_out"]["psnr"] for line in map(json.loads, open_lines(trained)) if "held_out" in line]
     assert len(curve) == 5
     assert curve[0] < curve[-1] - 5.0
-    assert curve[-1] < found["mean"]["psnr"]
+    assert curve[-1] == pytest.approx(found["mean"]["psnr"])  # views this small are scored at every pixel either way
 
 
 def open_lines(run: Path) -> list[str]:
