@@ -61,6 +61,11 @@ class OptimizerConfig:
     """Decay of the running average of the weights, per step; pictures are made with the average. 0 switches it off."""
     huber: float = 0.1
     """Colour errors above this count linearly."""
+    distortion: float = 1e-2
+    """Penalty on colours that are spread along a ray instead of lying at one place: it clears fog."""
+    opening: int | None = None
+    """Steps in which the levels of the hash grid join one by one, coarsest first, but at most 2/5 of the training; by
+    default 300 in a unit cube, 800 in larger scenes. 0: all from the start."""
 
     def __post_init__(self) -> None:
         require_positive(self, "rate", "decay_to", "huber", group="optimizer.")
@@ -68,6 +73,8 @@ class OptimizerConfig:
         require_between(self, "decay_from", 0.0, 1.0, group="optimizer.")
         require_between(self, "decay_to", 0.0, 1.0, group="optimizer.")
         require_between(self, "weight_decay", 0.0, 1.0, group="optimizer.")
+        require_between(self, "distortion", 0.0, 10.0, group="optimizer.")
+        require_between(self, "opening", 0, 1_000_000, group="optimizer.")
         if not 0.0 <= self.average < 1.0:
             raise ValueError(f"--optimizer.average takes 0 to less than 1, got {self.average}.")
 
@@ -80,17 +87,17 @@ class SamplingConfig:
 
     samples: int = 1 << 14
     """Samples with gradients per step; the number of rays follows."""
-    steps_per_unit: int = 296
-    """Samples per unit cube's side, at the finest; 296 is 512 along its diagonal."""
+    steps_per_unit: int | None = None
+    """Samples per unit length, at the finest; by default 296 in a unit cube, 128 in larger scenes."""
     coarse_start: float = 8.0
     """Samples are this much longer at the start, and shrink while the scene takes shape."""
-    coarse_half_life: int = 60
+    coarse_half_life: int = 200
     """Steps in which that excess halves."""
     cone_angle: float | None = None
-    """How samples grow with distance; by default 0 in a unit cube and 1/256 in larger scenes."""
+    """How samples grow with distance; by default 0 in a unit cube, 1/128 in larger scenes."""
     occupancy_resolution: int = 128
     """Cells per axis of the occupancy grid."""
-    least_weight: float = 1e-4
+    least_weight: float = 1e-3
     """Samples that weigh less in their pixel are skipped."""
 
     def __post_init__(self) -> None:

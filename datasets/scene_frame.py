@@ -16,6 +16,8 @@ LARGEST_EXTENT = 16
 _CAMERA_DISTANCE = 1.3  # mean distance of inward-looking cameras to what they look at, scene units
 _CAMERA_MARGIN = 1.05
 _DEFAULT_NEAR = 0.05
+_NEAR_SHARE = 0.7  # of the distance of the nearest thing seen; closer there is only what would hang before the cameras
+_NEAR_LIMIT = 0.9  # at most, scene units
 _POINTS_INSIDE = 0.98  # share of the sparse points that the box holds; the rest are strays
 _FEWEST_POINTS = 20
 
@@ -75,8 +77,8 @@ def frame_from_cameras(
     if len(points):
         reach = max(reach, float(np.quantile(np.abs(points - focus.center).max(axis=1), _POINTS_INSIDE)))
     extent = min(LARGEST_EXTENT, 2 ** max(0, math.ceil(math.log2(max(2.0 * scale * reach, 1.0)))))
-    near = _DEFAULT_NEAR if nearest is None else max(_DEFAULT_NEAR, 0.5 * scale * nearest)
-    return SceneFrame(_similarity(scale, 0.5 - scale * focus.center), extent, min(near, 0.5 * _CAMERA_DISTANCE))
+    near = _DEFAULT_NEAR if nearest is None else max(_DEFAULT_NEAR, _NEAR_SHARE * scale * nearest)
+    return SceneFrame(_similarity(scale, 0.5 - scale * focus.center), extent, min(near, _NEAR_LIMIT))
 
 
 def find_focus(world_from_camera: Float64[np.ndarray, "cameras 3 4"], points: Float64[np.ndarray, "points 3"]) -> Focus:

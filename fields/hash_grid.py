@@ -1,6 +1,8 @@
 """Multiresolution hash encoding (Müller et al. 2022, "Instant Neural Graphics Primitives")."""
 
+import functools
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +13,12 @@ from . import kernels
 from .kernels import hash_grid_reference
 from .kernels.dispatch import select
 from .kernels.hash_grid_geometry import HashGridGeometry
+
+
+@functools.cache
+def _opened(geometry: HashGridGeometry, levels: int) -> HashGridGeometry:
+    """The same grid with so many levels open; kept, because a geometry computes its tables once."""
+    return replace(geometry, open_levels=levels)
 
 
 class HashGrid(nn.Module):
@@ -27,6 +35,9 @@ class HashGrid(nn.Module):
         seed: Features start uniform in ±1e-4, drawn from this seed.
         backend: Which kernel runs, see `kernels.dispatch`.
     """
+
+    open_levels: Tensor
+    """How many levels are evaluated, coarsest first; saved with the features."""
 
     def __init__(
         self,
@@ -52,6 +63,7 @@ class HashGrid(nn.Module):
         self.out_features = levels * features
         self.backend = backend
         generator = torch.Generator().manual_seed(seed)
+        self.register_buffer("open_levels", torch.tensor(levels))
         self.table = nn.Parameter((torch.rand(self.geometry.parameters, generator=generator) * 2.0 - 1.0) * 1e-4)
 
     def forward(
@@ -76,8 +88,21 @@ class HashGrid(nn.Module):
                 raise ValueError(f"Known features must have the shape {expected}, got {tuple(known.shape)}.")
             known = known.reshape(-1, self.out_features)
         rows = x.reshape(-1, self.in_features)
-        flat: Tensor = _Encode.apply(rows, self.table, known, self.geometry, self.backend)  # pyright: ignore
+        geometry = _opened(self.geometry, int(self.open_levels))
+        flat: Tensor = _Encode.apply(rows, self.table, known, geometry, self.backend)  # pyright: ignore
         return flat if x.ndim == 2 else flat.reshape(*x.shape[:-1], self.out_features)
+
+    def open(self, levels: int) -> None:
+        """Evaluates the so many coarsest levels alone from now on; the features of the others are zero.
+
+        A fit that opens them one after the other finds coarse shapes first, with fewer ways to explain the data
+        wrongly, and costs less while few are open. Li et al. 2023, "Neuralangelo", section 3.2.
+
+        Raises:
+            ValueError: There are not so many, or none is left.
+        """
+        _opened(self.geometry, levels)
+        self.open_levels.fill_(levels)
 
     def extra_repr(self) -> str:
         """The geometry, for print(model)."""

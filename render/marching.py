@@ -63,6 +63,7 @@ class Marcher:
             self.places.clamp_(min=0.0)
         self.reached = torch.zeros(len(rays), dtype=torch.long, device=rays.origins.device)
         self._kernel = march_kernel(rays.origins, backend)
+        self._room = occupancy.surveyed(self._kernel)
 
     def advance(self, alive: Int[Tensor, " alive"], limit: int) -> Samples:
         """The next `limit` samples of each of these rays; `ray_indices` count in all rays, `ray_starts` in these."""
@@ -76,6 +77,7 @@ class Marcher:
             grid.bits,
             grid.resolution,
             grid.cascades,
+            self._room,
             self.stepping,
             limit,
         )

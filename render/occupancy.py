@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from ..fields.kernels.dispatch import select
 from . import kernels
-from .kernels import march_reference
 
 DensityFunction = Callable[[Float[Tensor, "samples 3"]], Tensor | tuple[Tensor, Tensor]]
 """Positions to density (samples,), alone or with features (samples, k) that the colour at the same places can use."""
@@ -44,14 +43,16 @@ class OccupancyGrid(nn.Module):
         self.extent, self.smallest_step, self.resolution, self.backend = extent, smallest_step, resolution, backend
         self.cascades = extent.bit_length()
         cells = self.cascades * resolution**3
+        self._survey: tuple[tuple[str, int, int], Tensor] | None = None
         self.register_buffer("values", torch.zeros(cells))
         self.register_buffer("bits", torch.full((cells // 8,), 255, dtype=torch.uint8))
 
     @torch.no_grad()
     def observe(self, positions: Float[Tensor, "samples 3"], density: Float[Tensor, " samples"]) -> None:
         """Takes note of densities that were evaluated anyway; `refresh_bits` makes them count."""
-        cell, inside = march_reference.cells(positions, self.resolution, self.cascades)
-        self._kernel().observe(self.values, torch.where(inside, cell, -1), density, _DECAY)
+        kernel = self._kernel()
+        cells = kernel.cells_of(positions, self.resolution, self.cascades)
+        kernel.observe(self.values, cells, density, _DECAY)
 
     @torch.no_grad()
     def explore(
@@ -70,6 +71,13 @@ class OccupancyGrid(nn.Module):
         # A little below the mean: in fog that is the same everywhere no cell exceeds it.
         threshold = min(_THICKNESS / self.smallest_step, 0.99 * mean)
         self.bits.copy_(self._kernel().pack(self.values, threshold))
+
+    def surveyed(self, march: Any) -> Tensor:
+        """What a march kernel's `survey` says of the bits; asked again only when they have changed."""
+        state = march.__name__, id(self.bits), self.bits._version
+        if self._survey is None or self._survey[0] != state:
+            self._survey = state, march.survey(self.bits, self.resolution, self.cascades)
+        return self._survey[1]
 
     def random_cells(self, count: int, generator: torch.Generator) -> Int[Tensor, " cells"]:
         """Cells drawn uniformly, with repetition."""

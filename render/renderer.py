@@ -25,6 +25,7 @@ class Rendering:
         color: RGB over the background (rays, 3).
         opacity: Share of light that the scene stops (rays,), in [0, 1].
         depth: Expected distance along the ray where it is stopped (rays,), scene units; 0 where nothing stops it.
+        distortion: How far what is seen is spread along the ray (rays,), see `composite`.
         samples: How many samples were composited.
         evaluated: How many densities were evaluated to find them.
     """
@@ -32,6 +33,7 @@ class Rendering:
     color: Float[Tensor, "rays 3"]
     opacity: Float[Tensor, " rays"]
     depth: Float[Tensor, " rays"]
+    distortion: Float[Tensor, " rays"]
     samples: int
     evaluated: int
 
@@ -66,7 +68,7 @@ class Renderer:
         jitter: Float[Tensor, " rays"] | None = None,
         on_density: Callable[[Tensor, Tensor], None] | None = None,
     ) -> Rendering:
-        """Renders one batch of rays; colour, opacity and depth carry gradients to the field's parameters.
+        """Renders one batch of rays; colour, opacity, depth and distortion carry gradients to the field's parameters.
 
         Args:
             rays: Scene coordinates.
@@ -86,6 +88,7 @@ class Renderer:
             seen.color + (1.0 - seen.opacity)[:, None] * background,
             seen.opacity,
             seen.depth / seen.opacity.clamp(min=1e-6),
+            seen.distortion,
             len(samples),
             evaluated,
         )

@@ -67,14 +67,15 @@ class ResumeOptions(RunChoice):
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """Times a whole training step of every CPU backend, from the same half-trained state, in one run."""
+    """Times every CPU backend side by side, in one run; ratios tell, absolute times depend on the machine."""
 
-    part: Positional[Literal["nerf"]] = "nerf"
-    """What to time."""
+    part: Positional[Literal["nerf", "kernels"]] = "nerf"
+    """nerf: a whole training step, from the same half-trained state. kernels: one by one, and beside them what the
+    machine can do at most."""
     data: Path | None = None
-    """A folder of posed photos; by default the built-in scene."""
+    """nerf: a folder of posed photos; by default the built-in scene."""
     repeats: int = 7
-    """Timed steps per backend; they alternate, and the median counts."""
+    """How often everything is timed; the median counts."""
     json: Path | None = None
     """Also write the figures to this file."""
     quiet: bool = False
@@ -171,13 +172,20 @@ def bench_command(arguments: list[str]) -> str:
     options = tyro.cli(BenchOptions, prog="neufield bench", args=arguments)
     if options.repeats < 1:
         raise ValueError(f"--repeats must be at least 1, got {options.repeats}.")
-    from .bench import bench_nerf, summary, table, write_json
-    from .nerf_run import BUILT_IN
+    from .bench_rows import summary, table, write_json
     from .progress import Progress
 
     progress = Progress(quiet=options.quiet)
-    config = NerfConfig(data=options.data or BUILT_IN)
-    rows = bench_nerf(config, repeats=options.repeats, progress=progress)
+    if options.part == "kernels":
+        from .bench_kernels import bench_kernels
+
+        rows = bench_kernels(repeats=options.repeats, progress=progress)
+    else:
+        from .bench_nerf import bench_nerf
+        from .nerf_run import BUILT_IN
+
+        config = NerfConfig(data=options.data or BUILT_IN)
+        rows = bench_nerf(config, repeats=options.repeats, progress=progress)
     if options.json is not None:
         write_json(options.json, rows)
     progress.say(table(rows))

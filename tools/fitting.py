@@ -137,7 +137,8 @@ class Fitter:
                 begin = time.perf_counter()
                 losses = self.one_step()
                 self.seconds += time.perf_counter() - begin
-                if self.seconds - logged >= _LOG_EVERY_SECONDS or self.step == 1:
+                # Powers of two besides: the beginning changes fastest, and a short fit has a curve too.
+                if self.seconds - logged >= _LOG_EVERY_SECONDS or self.step & (self.step - 1) == 0:
                     logged = self.seconds
                     self._log(losses)
                 self._score_when_due()

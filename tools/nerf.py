@@ -12,10 +12,12 @@ from ..datasets import PosedImages, PosedScene
 from ..render import Rays
 from .fitting import FitSettings
 from .metrics import psnr
-from .radiance_model import RadianceModel, background_color, blend
+from .radiance_model import RadianceModel, background_color, blend, resolved_sampling
 
 _FEWEST_RAYS, _MOST_RAYS = 64, 1 << 17
 _FIRST_RAYS = 256
+_BOUNDED_OPENING, _OPEN_OPENING = 300, 800  # steps; larger scenes have more room for fog
+_OPEN_AFTER = 0.4  # of the training all levels take part at the latest
 _REFRESH_EVERY = 16
 _EXPLORED_CELLS = 1 << 14
 _ALL_CELLS_AT_ONCE = 1 << 21
@@ -39,6 +41,9 @@ def fit_settings(config: NerfConfig) -> FitSettings:
 class NerfTask:
     """Fits a `RadianceModel` to photos: pixels → rays → samples that can be seen → colours → Huber error.
 
+    The grid's levels join one by one, coarsest first, and samples are long at first; the colours' spread along the rays
+    is penalised. Together they keep fog out of scenes that are open or seen from few sides.
+
     A step's random numbers depend on the seed and the step alone, so that a resumed run draws the same ones.
 
     Args:
@@ -53,17 +58,18 @@ class NerfTask:
         self.module: torch.nn.Module = self.model
         self.background = background_color(config.background, transparent=scene.background == "alpha", device=device)
         self.cameras, self.test_cameras = scene.train.cameras.to(device), scene.test.cameras.to(device)
+        self.model.field.grid.open(self._levels_at(0, 0.0))
         self.rays_per_step = _FIRST_RAYS
         self.rays_drawn = self.samples_kept = self.samples_evaluated = 0
         self._generator = torch.Generator()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The table is updated where it has a gradient; the networks have an L2 penalty."""
+        """Updated where there is a gradient: weights that wait for a level to open stay as they are."""
         field = self.model.field
         networks = [field.density_network.weights, field.color_network.weights]
         return [
             {"params": [field.grid.table], "sparse": True},
-            {"params": networks, "weight_decay": self.config.optimizer.weight_decay},
+            {"params": networks, "sparse": True, "weight_decay": self.config.optimizer.weight_decay},
         ]
 
     def warm_up(self) -> None:
@@ -80,11 +86,18 @@ class NerfTask:
         self.restore(facts)
 
     def losses(self, step: int, progress: float) -> dict[str, Tensor]:
-        """The Huber error of the colours of this step's rays."""
-        del progress
-        sampling = self.config.sampling
-        excess = (sampling.coarse_start - 1.0) * 0.5 ** (step / sampling.coarse_half_life)
+        """The Huber error of the colours of this step's rays, and how far along the rays these colours are spread."""
+        grid, sampling = self.model.field.grid, self.config.sampling
+        # Never fewer than before: a run that gets a later end is suddenly less far.
+        grid.open(max(int(grid.open_levels), self._levels_at(step, progress)))
+        excess = (sampling.coarse_start - 1.0) * 0.5 ** (step / sampling.coarse_half_life) * (1.0 - progress)
         return self._losses(step=step, coarseness=1.0 + (excess if excess > 0.01 else 0.0), rays=self.rays_per_step)
+
+    def _levels_at(self, step: int, progress: float) -> int:
+        """How many levels of the grid take part in a step."""
+        levels, opening = self.config.field.levels, self.config.optimizer.opening
+        share = max(step / opening, progress / _OPEN_AFTER) if opening else 1.0
+        return min(1 + int(levels * share), levels)
 
     def _losses(self, *, step: int, coarseness: float, rays: int) -> dict[str, Tensor]:
         generator = self._generator.manual_seed(self.config.seed * 1_000_003 + step)
@@ -99,8 +112,9 @@ class NerfTask:
         )
         target = blend(batch.colors.to(self.device), behind)
         self._count(rays, rendering.samples, rendering.evaluated)
-        delta = self.config.optimizer.huber
-        return {"color": torch.nn.functional.huber_loss(rendering.color, target, delta=delta) / delta}
+        optimizer = self.config.optimizer
+        error = torch.nn.functional.huber_loss(rendering.color, target, delta=optimizer.huber) / optimizer.huber
+        return {"color": error, "distortion": optimizer.distortion * rendering.distortion.mean()}
 
     def _count(self, rays: int, samples: int, evaluated: int) -> None:
         self.rays_drawn += rays
@@ -177,7 +191,10 @@ class NerfTask:
 
 def resolved(config: NerfConfig, scene: PosedScene) -> NerfConfig:
     """The settings with everything filled in that follows from the data."""
-    background = config.background
+    background, optimizer = config.background, config.optimizer
     if background == "auto":
         background = "white" if scene.background == "alpha" else "none"
-    return replace(config, background=background)
+    if optimizer.opening is None:
+        optimizer = replace(optimizer, opening=_BOUNDED_OPENING if scene.extent == 1 else _OPEN_OPENING)
+    sampling = resolved_sampling(config.sampling, scene.extent)
+    return replace(config, background=background, optimizer=optimizer, sampling=sampling)

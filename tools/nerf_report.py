@@ -93,11 +93,19 @@ def _series(lines: list[dict[str, Any]]) -> list[ReportSeries]:
     for name in steps[0]["counters"] if steps else {}:
         rates = [
             (b["seconds"], (b["counters"][name] - a["counters"][name]) / (b["seconds"] - a["seconds"]))
-            for a, b in pairwise(steps)
-            if b["seconds"] > a["seconds"]
+            for a, b in pairwise(_spaced(steps))
         ]
         series.append(ReportSeries(f"{name.capitalize()} per second", rates))
     return series
+
+
+def _spaced(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Lines that are at least a hundredth of the whole apart: a rate over less is noise."""
+    spaced = lines[:1]
+    for line in lines[1:]:
+        if line["seconds"] - spaced[-1]["seconds"] > 0.01 * lines[-1]["seconds"]:
+            spaced.append(line)
+    return spaced
 
 
 def _timings(content: dict[str, Any], views: int, warm_up_seconds: float | None) -> dict[str, str]:

@@ -22,7 +22,7 @@ from .progress import Progress
 from .radiance_model import RadianceModel
 from .report import write_report
 from .run_folder import RunFolder
-from .scene_file import read_scene, require_same_scene, write_scene
+from .scene_file import as_trained, read_scene, write_scene
 
 BUILT_IN = Path("built-in")
 """As the data folder of a run: the scene that the program draws itself."""
@@ -82,8 +82,7 @@ def resume(
     if seconds is not None or steps is not None:
         config = replace(config, seconds=seconds, steps=steps)
     place = choose_device(config.device)
-    scene = load_scene(config)
-    require_same_scene(run, scene)
+    scene = as_trained(run, load_scene(config))
     with quiet_torch_threads(place):
         task = NerfTask(config, scene, place)
         fitter = Fitter(task, fit_settings(config), run, progress)
@@ -229,8 +228,7 @@ def load_scene(config: NerfConfig) -> PosedScene:
 def open_task(run: RunFolder, config: NerfConfig) -> tuple[NerfTask, dict[str, Any]]:
     """A finished or stopped run's task with its averaged weights, and its checkpoint's facts."""
     device = choose_device(config.device)
-    scene = load_scene(config)
-    require_same_scene(run, scene)
+    scene = as_trained(run, load_scene(config))
     task = NerfTask(config, scene, device)
     return task, _load_averaged(run, task.model)
 

@@ -1,13 +1,26 @@
 """A radiance field together with where it may be anything but empty: what a NeRF run saves, renders and exports."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
-from ..configs.nerf_config import NerfConfig
+from ..configs.nerf_config import NerfConfig, SamplingConfig
 from ..fields import HashGrid, RadianceField
 from ..render import OccupancyGrid, Renderer, Stepping, Thinning
 
-_CONE_ANGLE = 1.0 / 256.0
+_BOUNDED_STEPS, _OPEN_STEPS = 296, 128  # 296 a unit are 512 along the cube's diagonal
+_OPEN_CONE_ANGLE = 1.0 / 128.0
+
+
+def resolved_sampling(sampling: SamplingConfig, extent: int) -> SamplingConfig:
+    """The settings with those filled in that follow from the side of the scene's box."""
+    steps, cone = (_BOUNDED_STEPS, 0.0) if extent == 1 else (_OPEN_STEPS, _OPEN_CONE_ANGLE)
+    return replace(
+        sampling,
+        steps_per_unit=steps if sampling.steps_per_unit is None else sampling.steps_per_unit,
+        cone_angle=cone if sampling.cone_angle is None else sampling.cone_angle,
+    )
 
 
 class RadianceModel(nn.Module):
@@ -21,10 +34,13 @@ class RadianceModel(nn.Module):
 
     def __init__(self, config: NerfConfig, *, extent: int, near: float) -> None:
         super().__init__()
-        settings, sampling, backend = config.field, config.sampling, config.backend
+        settings, backend = config.field, config.backend
+        sampling = resolved_sampling(config.sampling, extent)
+        assert sampling.steps_per_unit is not None
+        assert sampling.cone_angle is not None
         self.near, self.sampling, self.backend = near, sampling, backend
         self.extent = extent
-        smallest = 1.0 / sampling.steps_per_unit
+        self.smallest_step, self.cone_angle = 1.0 / sampling.steps_per_unit, sampling.cone_angle
         grid = HashGrid(
             3,
             levels=settings.levels,
@@ -46,21 +62,18 @@ class RadianceModel(nn.Module):
             backend=backend,
         )
         self.occupancy = OccupancyGrid(
-            extent=extent, smallest_step=smallest, resolution=sampling.occupancy_resolution, backend=backend
+            extent=extent, smallest_step=self.smallest_step, resolution=sampling.occupancy_resolution, backend=backend
         )
 
     def renderer(self, *, coarseness: float = 1.0) -> Renderer:
         """Renders the model as it is now; samples are `coarseness` times as long as the settings say."""
-        cone = self.sampling.cone_angle
-        if cone is None:
-            cone = 0.0 if self.extent == 1 else _CONE_ANGLE
-        smallest = coarseness / self.sampling.steps_per_unit
+        smallest = coarseness * self.smallest_step
         largest = max(smallest, self.extent / self.sampling.occupancy_resolution)
         return Renderer(
             density=self.field.probe,
             radiance=self.field,
             occupancy=self.occupancy,
-            stepping=Stepping(smallest, cone, largest),
+            stepping=Stepping(smallest, self.cone_angle, largest),
             near=self.near,
             thinning=Thinning(least_weight=self.sampling.least_weight),
             backend=self.backend,

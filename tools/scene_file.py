@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +77,10 @@ def read_scene(run: RunFolder) -> SceneFrame:
         raise RunError(f"{path} is missing or damaged ({error}). Train the run again with --force.") from None
 
 
-def require_same_scene(run: RunFolder, scene: PosedScene) -> None:
-    """Refuses photos that are not those that a run was started on: its weights mean nothing in another frame.
+def as_trained(run: RunFolder, scene: PosedScene) -> PosedScene:
+    """The photos with the run's own near plane; refuses those that the run was not started on.
+
+    A run's weights mean nothing in another frame.
 
     Raises:
         RunError: Photos came or went, or the scene's frame is another one.
@@ -96,3 +98,4 @@ def require_same_scene(run: RunFolder, scene: PosedScene) -> None:
             f"The photos in {scene.folder} or their poses are not those that {run.path} was trained on. "
             "Put them back as they were, or train a new run."
         )
+    return replace(scene, near=frame.near)

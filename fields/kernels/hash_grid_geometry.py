@@ -17,6 +17,8 @@ class HashGridGeometry:
     flat table, levels one after the other. While all vertices fit an entry is addressed directly, else by the spatial
     hash. A vertex one step beyond an axis's last, which cells at the far border reach, shares another one's entry.
     Müller et al. 2022, section 3.
+
+    Only the `open_levels` coarsest levels are evaluated (None: all); the features of the others are zero.
     """
 
     dimensions: int
@@ -25,6 +27,7 @@ class HashGridGeometry:
     log2_table_size: int
     coarsest: int
     growth: float
+    open_levels: int | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.dimensions <= 4:
@@ -36,8 +39,15 @@ class HashGridGeometry:
                 "A hash grid needs at least 1 level, a coarsest resolution of at least 2 and a growth of at least 1; "
                 f"got levels={self.levels}, coarsest={self.coarsest}, growth={self.growth}."
             )
+        if not 1 <= self.evaluated <= self.levels:
+            raise ValueError(f"Of {self.levels} levels 1 to {self.levels} can be open; got {self.open_levels}.")
         if not 3 <= self.log2_table_size <= 26:
             raise ValueError(f"log2_table_size must lie in 3..26, got {self.log2_table_size}.")
+
+    @property
+    def evaluated(self) -> int:
+        """How many levels are evaluated."""
+        return self.levels if self.open_levels is None else self.open_levels
 
     @cached_property
     def scales(self) -> tuple[float, ...]:

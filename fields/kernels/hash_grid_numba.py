@@ -26,7 +26,8 @@ def forward(x: Tensor, table: Tensor, geometry: HashGridGeometry) -> Tensor:
     """Features (samples, levels * features) at x (samples, d); see the reference for the formula."""
     out = np.empty((geometry.levels * geometry.features, len(x)), np.float32)
     if len(x):
-        splits = -(-get_num_threads() // geometry.levels)  # of a level's samples, so that every thread has work
+        out[geometry.evaluated * geometry.features :] = 0.0
+        splits = -(-get_num_threads() // geometry.evaluated)  # of a level's samples, so that every thread has work
         _forward(_rows(x.T), _rows(table.view(-1, geometry.features)), out, *_levels(geometry), splits)
     return torch.from_numpy(out).T
 
@@ -44,6 +45,7 @@ def backward(
             _backward_x(coordinates, rows, gradient_columns, x_gradient, *_levels(geometry))
     if for_table:
         table_gradient = np.empty((geometry.offsets[-1], geometry.features), np.float32)
+        table_gradient[geometry.offsets[geometry.evaluated] :] = 0.0
         _backward_table(coordinates, gradient_columns, table_gradient, *_levels(geometry))
     return (
         None if x_gradient is None else torch.from_numpy(x_gradient).T,
@@ -57,13 +59,11 @@ def _rows(tensor: Tensor) -> np.ndarray:
 
 @functools.cache
 def _levels(geometry: HashGridGeometry) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Per level: scale, resolution, (first entry, number of entries), hashed or not."""
-    return (
-        np.array(geometry.scales, np.float32),
-        np.array(geometry.resolutions, np.uint32),
-        np.array([geometry.offsets[:-1], geometry.entries], np.int64).T.copy(),
-        np.array(geometry.hashed),
-    )
+    """Per open level: scale, resolution, (first entry, number of entries), hashed or not."""
+    scales, count = np.array(geometry.scales, np.float32), geometry.evaluated
+    resolutions, hashed = np.array(geometry.resolutions, np.uint32), np.array(geometry.hashed)
+    ranges = np.array([geometry.offsets[:-1], geometry.entries], np.int64).T.copy()
+    return scales[:count], resolutions[:count], ranges[:count], hashed[:count]
 
 
 @exact
@@ -90,31 +90,45 @@ def _cells(x, start, stop, scale, cell, fraction):
             fraction[d, s] = position - np.float32(floor)
 
 
+# Corners are numbered by bits, one per axis: each axis doubles those that the axes before it have made.
+
+
 @compiled
 def _corner_entries(cell, count, resolution, entries, hashed, index):
     """Table entries of all corners of each sample's cell: `index` (2^d, BLOCK), relative to the level."""
-    dimensions = cell.shape[0]
-    for corner in range(index.shape[0]):
-        row = index[corner]
-        row[:] = 0
-        if hashed:
-            for d in range(dimensions):
-                bit, prime = np.uint32((corner >> d) & 1), _PRIMES[d]
-                for s in range(count):
-                    row[s] ^= np.uint32(np.uint32(cell[d, s] + bit) * prime)
-            mask = np.uint32(entries - 1)
-            for s in range(count):
-                row[s] &= mask
-        else:
-            stride = np.uint32(1)
-            for d in range(dimensions):
-                bit = np.uint32((corner >> d) & 1)
-                for s in range(count):
-                    row[s] += np.uint32(np.uint32(cell[d, s] + bit) * stride)
-                stride = np.uint32(stride * resolution)
-            size = np.uint32(entries)
+    mask = np.uint32(entries - 1)
+    stride = np.uint32(1)
+    for s in range(count):
+        index[0, s] = 0
+    for d in range(cell.shape[0]):
+        for corner in range(1 << d):
+            if hashed:
+                _hash_axis(cell[d], count, _PRIMES[d], mask, index[corner], index[corner | 1 << d])
+            else:
+                _stride_axis(cell[d], count, stride, index[corner], index[corner | 1 << d])
+        stride = np.uint32(stride * resolution)
+    if not hashed:
+        size = np.uint32(entries)
+        for corner in range(index.shape[0]):
+            row = index[corner]
             for s in range(count):  # at most one lap: indices stay below two times the entries
                 row[s] -= size if row[s] >= size else np.uint32(0)
+
+
+@compiled
+def _hash_axis(cell, count, prime, mask, low, high):
+    for s in range(count):
+        here = np.uint32(cell[s] * prime)
+        high[s] = low[s] ^ (np.uint32(here + prime) & mask)
+        low[s] ^= here & mask
+
+
+@compiled
+def _stride_axis(cell, count, stride, low, high):
+    for s in range(count):
+        here = np.uint32(low[s] + np.uint32(cell[s] * stride))
+        high[s] = np.uint32(here + stride)
+        low[s] = here
 
 
 @compiled
@@ -123,21 +137,24 @@ def _corner_weights(fraction, count, weight, skip):
 
     Axis `skip` contributes -1 or 1, the derivative of its factor (-1: no axis does).
     """
-    for corner in range(weight.shape[0]):
-        row = weight[corner]
-        row[:] = 1.0
-        for d in range(fraction.shape[0]):
-            bit = (corner >> d) & 1
+    for s in range(count):
+        weight[0, s] = 1.0
+    for d in range(fraction.shape[0]):
+        for corner in range(1 << d):
+            low, high = weight[corner], weight[corner | 1 << d]
             if d == skip:
-                sign = np.float32(1.0 if bit else -1.0)
                 for s in range(count):
-                    row[s] *= sign
-            elif bit:
-                for s in range(count):
-                    row[s] *= fraction[d, s]
+                    high[s] = low[s]
+                    low[s] = -low[s]
             else:
-                for s in range(count):
-                    row[s] *= np.float32(1.0) - fraction[d, s]
+                _weigh_axis(fraction[d], count, low, high)
+
+
+@compiled
+def _weigh_axis(fraction, count, low, high):
+    for s in range(count):
+        high[s] = low[s] * fraction[s]
+        low[s] *= np.float32(1.0) - fraction[s]
 
 
 @compiled

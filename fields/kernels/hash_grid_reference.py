@@ -25,7 +25,9 @@ def encode(x: Float[Tensor, "samples d"], table: Float[Tensor, " parameters"], g
     """
     x = torch.where(x.isnan(), 0.0, x.clamp(0.0, 1.0))
     rows = table.view(-1, geometry.features)
-    return torch.cat([_encode_level(x, rows, geometry, level) for level in range(geometry.levels)], dim=1)
+    encoded = [_encode_level(x, rows, geometry, level) for level in range(geometry.evaluated)]
+    closed = (geometry.levels - geometry.evaluated) * geometry.features
+    return torch.cat([*encoded, encoded[0].new_zeros(len(x), closed)], dim=1)
 
 
 def forward(x: Tensor, table: Tensor, geometry: HashGridGeometry) -> Tensor:

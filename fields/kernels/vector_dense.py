@@ -25,6 +25,7 @@ def _host_features() -> Any:
 _FEATURES = _host_features()
 LANES = 16 if _FEATURES.get("avx512f") else 8 if _FEATURES.get("avx2") else 4
 _WIDE_REGISTER_FILE = LANES != 8  # AVX-512 and NEON have 32 vector registers, AVX2 has 16
+REGISTER_SUMS = 16 if _WIDE_REGISTER_FILE else 8  # vectors of sums that fit into registers
 BLOCK = 256  # samples: a layer's activations, 64 KiB at width 64, stay in the second-level cache
 
 _INTEGER = ir.IntType(64)
@@ -192,6 +193,33 @@ def _emit_outer(typing_context, gradient, outputs, x, inputs, total, first):
 
 
 outer: Any = intrinsic(_emit_outer)
+
+
+def _emit_multiply_adds(typing_context, out, rounds):
+    """Adds rounds times a product of two of its vectors to each vector of out: multiply-adds on registers alone.
+
+    `out` has LANES * REGISTER_SUMS floats, rounds is at least 1. No two products are alike: the compiler would make one
+    sum of them, and fewer multiply-adds would run than are counted.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        emit = _Emitter(context, builder, signature, arguments)
+        out, rounds = emit.arguments
+        factors = [emit.load(out, _integer(k * LANES)) for k in range(4 + REGISTER_SUMS // 4)]
+
+        def step(i: Any, sums: list[Any]) -> list[Any]:
+            del i
+            return [emit.fma([factors[k % 4], factors[4 + k // 4], total]) for k, total in enumerate(sums)]
+
+        for k, total in enumerate(emit.reduce_loop(rounds, REGISTER_SUMS, step)):
+            at = _integer(k * LANES)
+            emit.store(builder.fadd(emit.load(out, at), total), out, at)
+        return context.get_dummy_value()
+
+    return types.void(out, types.int64), generate
+
+
+multiply_adds: Any = intrinsic(_emit_multiply_adds)
 
 
 @njit

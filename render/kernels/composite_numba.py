@@ -11,14 +11,14 @@ from ...fields.kernels.numba_runtime import supports as supports
 
 def forward(
     density: Tensor, color: Tensor, t_starts: Tensor, t_ends: Tensor, ray_starts: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Colour, opacity and depth per ray, and weight per sample; see the reference."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Colour, opacity, depth and distortion per ray, and weight per sample; see the reference."""
     rays = len(ray_starts) - 1
-    out = np.empty((rays, color.shape[1] + 2), np.float32)
+    out = np.empty((rays, color.shape[1] + 3), np.float32)
     weights = np.empty(len(density), np.float32)
     _forward(*_arrays(density, color, t_starts, t_ends, ray_starts), out, weights)
     total = torch.from_numpy(out)
-    return total[:, :-2], total[:, -2], total[:, -1], torch.from_numpy(weights)
+    return total[:, :-3], total[:, -3], total[:, -2], total[:, -1], torch.from_numpy(weights)
 
 
 def backward(
@@ -30,12 +30,13 @@ def backward(
     for_color: Tensor,
     for_opacity: Tensor,
     for_depth: Tensor,
+    for_distortion: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients with respect to density and colour, from those of the three outputs."""
+    """Gradients with respect to density and colour, from those of the four outputs."""
     density_gradient = np.empty(len(density), np.float32)
     color_gradient = np.empty((color.shape[1], len(density)), np.float32)
-    outer = torch.cat([for_color, for_opacity[:, None], for_depth[:, None]], dim=1).numpy()
-    _backward(*_arrays(density, color, t_starts, t_ends, ray_starts), outer, density_gradient, color_gradient)
+    outer = torch.cat([for_color, *(slope[:, None] for slope in (for_opacity, for_depth, for_distortion))], dim=1)
+    _backward(*_arrays(density, color, t_starts, t_ends, ray_starts), outer.numpy(), density_gradient, color_gradient)
     return torch.from_numpy(density_gradient), torch.from_numpy(color_gradient).T
 
 
@@ -67,44 +68,74 @@ def _flat(tensor: Tensor) -> np.ndarray:
     return np.ascontiguousarray(tensor.detach().numpy())
 
 
+# Distortion needs, of each sample, `lag`: the sum over the samples before it of weight times distance to them. It grows
+# from sample to sample by the weight so far times the way to the next one: no differences of large sums.
+
+
 @compiled_parallel
 def _forward(density, color, t_starts, t_ends, ray_starts, out, weights):
     rays, channels = out.shape[0], color.shape[0]
+    half, third = np.float32(0.5), np.float32(1.0 / 3.0)
     for chunk in prange(CHUNKS):
         for ray in range(rays * chunk // CHUNKS, rays * (chunk + 1) // CHUNKS):
             out[ray] = 0.0
             transmittance = np.float32(1.0)
+            mass = np.float32(0.0)  # of the samples before this one
+            lag = np.float32(0.0)
+            previous = np.float32(0.0)
             for i in range(ray_starts[ray], ray_starts[ray + 1]):
-                absorbed = -np.expm1(-density[i] * (t_ends[i] - t_starts[i]))
+                length, middle = t_ends[i] - t_starts[i], half * (t_starts[i] + t_ends[i])
+                absorbed = -np.expm1(-density[i] * length)
                 weight = transmittance * absorbed
                 weights[i] = weight
                 for channel in range(channels):
                     out[ray, channel] += weight * color[channel, i]
                 out[ray, channels] += weight
-                out[ray, channels + 1] += weight * np.float32(0.5) * (t_starts[i] + t_ends[i])
+                out[ray, channels + 1] += weight * middle
+                lag += mass * (middle - previous)
+                out[ray, channels + 2] += weight * (lag + lag + weight * length * third)
+                mass += weight
+                previous = middle
                 transmittance *= np.float32(1.0) - absorbed
 
 
 @compiled_parallel
 def _backward(density, color, t_starts, t_ends, ray_starts, outer, density_gradient, color_gradient):
     rays, channels = outer.shape[0], color.shape[0]
+    half, third = np.float32(0.5), np.float32(1.0 / 3.0)
     for chunk in prange(CHUNKS):
         for ray in range(rays * chunk // CHUNKS, rays * (chunk + 1) // CHUNKS):
             transmittance = np.float32(1.0)
+            mass = np.float32(0.0)
+            lag = np.float32(0.0)
+            previous = np.float32(0.0)
             for i in range(ray_starts[ray], ray_starts[ray + 1]):
-                density_gradient[i] = transmittance
-                transmittance *= np.exp(-density[i] * (t_ends[i] - t_starts[i]))
+                length, middle = t_ends[i] - t_starts[i], half * (t_starts[i] + t_ends[i])
+                absorbed = -np.expm1(-density[i] * length)
+                lag += mass * (middle - previous)
+                mass += transmittance * absorbed
+                previous = middle
+                density_gradient[i] = transmittance  # both are kept here until the second loop needs them
+                color_gradient[0, i] = lag
+                transmittance *= np.float32(1.0) - absorbed
             behind = np.float32(0.0)  # sum over the samples behind i of their weight times the gradient of their weight
+            mass = np.float32(0.0)
+            lead = np.float32(0.0)  # as `lag`, of the samples behind
             for i in range(ray_starts[ray + 1] - 1, ray_starts[ray] - 1, -1):
-                absorbed = -np.expm1(-density[i] * (t_ends[i] - t_starts[i]))
+                length, middle = t_ends[i] - t_starts[i], half * (t_starts[i] + t_ends[i])
+                absorbed = -np.expm1(-density[i] * length)
                 before = density_gradient[i]
                 after, weight = before * (np.float32(1.0) - absorbed), before * absorbed
-                slope = outer[ray, channels]
-                slope += outer[ray, channels + 1] * np.float32(0.5) * (t_starts[i] + t_ends[i])
+                lead += mass * (previous - middle)
+                mass += weight
+                previous = middle
+                spread = color_gradient[0, i] + lead + weight * length * third
+                slope = outer[ray, channels] + outer[ray, channels + 1] * middle
+                slope += np.float32(2.0) * outer[ray, channels + 2] * spread
                 for channel in range(channels):
                     slope += outer[ray, channel] * color[channel, i]
                     color_gradient[channel, i] = outer[ray, channel] * weight
-                density_gradient[i] = (t_ends[i] - t_starts[i]) * (after * slope - behind)
+                density_gradient[i] = length * (after * slope - behind)
                 behind += weight * slope
 
 

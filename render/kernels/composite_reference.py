@@ -30,20 +30,39 @@ def weigh(
 
 def render(
     density: Tensor, color: Float[Tensor, "samples channels"], t_starts: Tensor, t_ends: Tensor, ray_starts: Tensor
-) -> tuple[Float[Tensor, "rays channels"], Float[Tensor, " rays"], Float[Tensor, " rays"], Float[Tensor, " samples"]]:
-    """Colour, opacity and depth per ray, and weight per sample; differentiable by autograd to any order."""
+) -> tuple[
+    Float[Tensor, "rays channels"],
+    Float[Tensor, " rays"],
+    Float[Tensor, " rays"],
+    Float[Tensor, " rays"],
+    Float[Tensor, " samples"],
+]:
+    """Colour, opacity, depth and distortion per ray, and weight per sample; differentiable by autograd to any order."""
     weights, _, owner = weigh(density, t_starts, t_ends, ray_starts)
     rays = len(ray_starts) - 1
     middle = 0.5 * (t_starts + t_ends)
     channels = torch.cat([color, torch.ones_like(color[:, :1]), middle[:, None].to(color.dtype)], dim=1)
     weighted = weights[:, None] * channels
     total = weighted.new_zeros(rays, channels.shape[1]).index_add(0, owner, weighted)
-    return total[:, :-2], total[:, -2], total[:, -1], weights
+    spread = _distortion(weights, middle, t_ends - t_starts, ray_starts, owner)
+    return total[:, :-2], total[:, -2], total[:, -1], spread.to(total.dtype), weights
+
+
+def _distortion(weights: Tensor, middle: Tensor, length: Tensor, ray_starts: Tensor, owner: Tensor) -> Tensor:
+    """Sum over pairs of w_i w_j |middle_i - middle_j|, plus a third of the sum of w_i² length_i, per ray."""
+    weights, first = weights.double(), ray_starts[:-1].clamp(max=len(weights))
+    middle = (middle - torch.cat([middle, middle.new_zeros(1)])[first][owner]).double()
+    moments = torch.stack([weights, weights * middle], dim=1)
+    before = moments.cumsum(0) - moments
+    base = torch.cat([before, before.new_zeros(1, 2)])[first]
+    mass, moment = (before - base[owner]).unbind(dim=1)
+    terms = 2.0 * weights * (middle * mass - moment) + weights.square() * length / 3.0
+    return terms.new_zeros(len(ray_starts) - 1).index_add(0, owner, terms)
 
 
 def forward(
     density: Tensor, color: Tensor, t_starts: Tensor, t_ends: Tensor, ray_starts: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """See `render`; without gradients."""
     with torch.no_grad():
         return render(density, color, t_starts, t_ends, ray_starts)
@@ -58,12 +77,13 @@ def backward(
     for_color: Tensor,
     for_opacity: Tensor,
     for_depth: Tensor,
+    for_distortion: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients with respect to density and colour, from those of the three outputs."""
+    """Gradients with respect to density and colour, from those of the four outputs."""
     with torch.enable_grad():
         density, color = density.detach().requires_grad_(), color.detach().requires_grad_()
-        outputs = render(density, color, t_starts, t_ends, ray_starts)[:3]
-        found = torch.autograd.grad(outputs, (density, color), (for_color, for_opacity, for_depth))
+        outputs = render(density, color, t_starts, t_ends, ray_starts)[:4]
+        found = torch.autograd.grad(outputs, (density, color), (for_color, for_opacity, for_depth, for_distortion))
     return found[0], found[1]
 
 

@@ -24,6 +24,7 @@ def advance(
     bits: Tensor,
     resolution: int,
     cascades: int,
+    room: Tensor,
     stepping: Stepping,
     limit: int,
 ) -> Samples:
@@ -41,7 +42,7 @@ def advance(
         t_ends.numpy(),
         reached.numpy(),
         bits.numpy(),
-        _blocks(bits.numpy(), resolution, cascades),
+        room.numpy(),
         resolution,
         cascades,
         curve,
@@ -65,27 +66,65 @@ def order_by_ray(ray_indices: Tensor, rays: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(order), torch.from_numpy(starts)
 
 
-def _blocks(bits, resolution, cascades):
-    """Whether any cell is occupied in each block of 4 x 4 x 8 cells.
+def survey(bits: Tensor, resolution: int, cascades: int) -> Tensor:
+    """How far around each block of 4 x 4 x 8 cells all is empty, in blocks: (cascades, n / 4, n / 4, n / 8).
 
-    None at all where blocks would cross the border of the next smaller cascade.
+    0 where a cell of the block is occupied; d where the blocks less than d away along every axis are empty, too, and
+    belong to the same cascade. None at all where blocks would cross the border of the next smaller cascade.
     """
     if resolution % 32:
-        return np.empty(0, np.bool_)
-    blocks = np.empty(cascades * (resolution // 4) ** 2 * (resolution // 8), np.bool_)
-    _find_blocks(bits, resolution, cascades, blocks)
-    return blocks
+        return torch.zeros(0, 0, 0, 0, dtype=torch.uint8)
+    room = np.empty((cascades, resolution // 4, resolution // 4, resolution // 8), np.uint8)
+    _find_room(bits.numpy(), resolution, room)
+    return torch.from_numpy(room)
+
+
+@exact_parallel
+def _find_room(bits, resolution, room):
+    cascades, across, deep = room.shape[0], room.shape[1], room.shape[3]
+    for cascade in prange(cascades):
+        _find_empty(bits[cascade * resolution**3 >> 3 :], resolution, room[cascade])
+        if cascade:  # the middle is the smaller cascades'
+            room[cascade, across // 4 : -across // 4, across // 4 : -across // 4, deep // 4 : -deep // 4] = 0
+        if cascade < cascades - 1:  # and what lies outside the larger ones'
+            for i in range(across):
+                for j in range(across):
+                    for k in range(deep):
+                        edge = min(i + 1, across - i, j + 1, across - j, k + 1, deep - k)
+                        room[cascade, i, j, k] = min(room[cascade, i, j, k], edge)
+        _spread(room[cascade], 1)
+        _spread(room[cascade], -1)
 
 
 @exact
-def _find_blocks(bits, resolution, cascades, blocks):
+def _find_empty(bits, resolution, room):
     row = resolution >> 3  # bytes per line of cells along z
-    blocks[:] = False
-    for line in range(cascades * resolution * resolution):
+    room[:] = 255
+    for line in range(resolution * resolution):
         slab, j = line // resolution, line % resolution
-        start = ((slab >> 2) * (resolution >> 2) + (j >> 2)) * row
         for k in range(row):
-            blocks[start + k] |= bits[line * row + k] != 0
+            if bits[line * row + k]:
+                room[slab >> 2, j >> 2, k] = 0
+
+
+@exact
+def _spread(room, way):
+    """One of the two passes of a chessboard distance transform: nowhere more than 1 above a neighbour passed before."""
+    ni, nj, nk = room.shape
+    for a in range(ni):
+        i = a if way > 0 else ni - 1 - a
+        for b in range(nj):
+            j = b if way > 0 else nj - 1 - b
+            for c in range(nk):
+                k = c if way > 0 else nk - 1 - c
+                least = room[i, j, k]
+                for neighbor in range(13):  # the 13 of 26 neighbours that come earlier in this order
+                    x = i + way * (neighbor // 9 - 1)
+                    y = j + way * (neighbor // 3 % 3 - 1)
+                    z = k + way * (neighbor % 3 - 1)
+                    if 0 <= x < ni and 0 <= y < nj and 0 <= z < nk:
+                        least = min(least, room[x, y, z] + (1 if room[x, y, z] < 255 else 0))
+                room[i, j, k] = least
 
 
 @exact
@@ -135,12 +174,34 @@ def _exit(position, direction, low, high):
     return np.float32(np.inf)
 
 
+@exact
+def locate(x, y, z, resolution, cascades):
+    """The smallest cascade that holds a position, and its cell there; cascade -1 outside the largest."""
+    half = np.float32(0.5)
+    reach = max(abs(x - half), abs(y - half), abs(z - half))
+    cascade, side = 0, np.float32(1.0)
+    while cascade < cascades - 1 and reach >= half * side:
+        cascade += 1
+        side *= np.float32(2.0)
+    limit = half * side
+    if not (abs(x - half) < limit and abs(y - half) < limit and abs(z - half) < limit):  # NaN is nowhere
+        return -1, 0, 0, 0
+    shrink = np.float32(1.0) / side
+    return cascade, _cell(x, shrink, resolution), _cell(y, shrink, resolution), _cell(z, shrink, resolution)
+
+
+@exact
+def _cell(position, shrink, resolution):
+    scaled = ((position - np.float32(0.5)) * shrink + np.float32(0.5)) * np.float32(resolution)
+    return min(max(int(math.floor(scaled)), 0), resolution - 1)
+
+
 _ROUNDING = np.float32(2.0**-21)  # of a position, relative to its distances
 
 
 @exact_parallel
 def _collect(
-    origins, directions, alive, places, t_ends, reached, bits, blocks, resolution, cascades, curve, found, counts
+    origins, directions, alive, places, t_ends, reached, bits, room, resolution, cascades, curve, found, counts
 ):
     half = np.float32(0.5)
     for chunk in prange(CHUNKS):
@@ -156,39 +217,32 @@ def _collect(
                 if not t < t_end:
                     break
                 x, y, z = ox + dx * t, oy + dy * t, oz + dz * t
-                reach = max(abs(x - half), abs(y - half), abs(z - half))
-                cascade, side = 0, np.float32(1.0)
-                while cascade < cascades - 1 and reach >= half * side:
-                    cascade += 1
-                    side *= np.float32(2.0)
-                if reach >= half * side:  # outside the largest cascade
+                cascade, i, j, k = locate(x, y, z, resolution, cascades)
+                if cascade < 0:
                     candidate += 1
                     continue
-                shrink = np.float32(1.0) / side
-                i = _cell(x, shrink, resolution)
-                j = _cell(y, shrink, resolution)
-                k = _cell(z, shrink, resolution)
+                side = np.float32(1 << cascade)
                 index = ((cascade * resolution + i) * resolution + j) * resolution + k
                 if (bits[index >> 3] >> (index & 7)) & 1:
                     found[slot, taken] = candidate
                     taken += 1
                     candidate += 1
                     continue
-                high_i, high_j, high_k = i + 1, j + 1, k + 1
-                if len(blocks):
-                    across = resolution >> 2
-                    block = ((cascade * across + (i >> 2)) * across + (j >> 2)) * (resolution >> 3) + (k >> 3)
-                    if not blocks[block]:
-                        i, j, k = i & ~3, j & ~3, k & ~7
-                        high_i, high_j, high_k = i + 4, j + 4, k + 8
+                low_i, low_j, low_k, high_i, high_j, high_k = i, j, k, i + 1, j + 1, k + 1
+                if room.size:
+                    near = np.int64(room[cascade, i >> 2, j >> 2, k >> 3])
+                    if near:
+                        low_i, high_i = ((i >> 2) - near + 1) << 2, ((i >> 2) + near) << 2
+                        low_j, high_j = ((j >> 2) - near + 1) << 2, ((j >> 2) + near) << 2
+                        low_k, high_k = ((k >> 3) - near + 1) << 3, ((k >> 3) + near) << 3
                 width = side / np.float32(resolution)
                 corner = half - half * side
                 # So close to a face, rounding decides in which cell a candidate lies: it is left earlier by as much.
                 slack = _ROUNDING * (t + side)
                 leave = min(
-                    _exit(x, dx, corner + width * i + slack, corner + width * high_i - slack),
-                    _exit(y, dy, corner + width * j + slack, corner + width * high_j - slack),
-                    _exit(z, dz, corner + width * k + slack, corner + width * high_k - slack),
+                    _exit(x, dx, corner + width * low_i + slack, corner + width * high_i - slack),
+                    _exit(y, dy, corner + width * low_j + slack, corner + width * high_j - slack),
+                    _exit(z, dz, corner + width * low_k + slack, corner + width * high_k - slack),
                 )
                 # Candidates whose midpoint lies surely within this emptiness are not looked at; the margin is for
                 # rounding.
@@ -196,12 +250,6 @@ def _collect(
                 candidate = max(candidate + 1, int(math.ceil(leap - 0.01)))
             reached[ray] = candidate
             counts[slot + 1] = taken
-
-
-@exact
-def _cell(position, shrink, resolution):
-    scaled = ((position - np.float32(0.5)) * shrink + np.float32(0.5)) * np.float32(resolution)
-    return min(max(int(math.floor(scaled)), 0), resolution - 1)
 
 
 @exact_parallel

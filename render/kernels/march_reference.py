@@ -21,6 +21,7 @@ def advance(
     bits: UInt8[Tensor, " bytes"],
     resolution: int,
     cascades: int,
+    room: Tensor,
     stepping: Stepping,
     limit: int,
 ) -> Samples:
@@ -34,12 +35,14 @@ def advance(
         reached: The next candidate of every ray; moved forward in place.
         bits: Occupancy, see `OccupancyGrid`.
         resolution, cascades: Its cells per axis and its number of nested grids.
+        room: What `survey` says of the bits.
         stepping: How long samples are.
         limit: Most samples per ray.
 
     Returns:
         Samples; `ray_indices` count in all rays, `ray_starts` in the living ones.
     """
+    del room
     taken = torch.zeros(len(alive), dtype=torch.long, device=alive.device)
     rows: list[tuple[Tensor, Tensor]] = []
     while True:
@@ -67,6 +70,12 @@ def advance(
         offsets(slots, len(alive)),
         rays.origins[ray_indices] + rays.directions[ray_indices] * middle[:, None],
     )
+
+
+def survey(bits: UInt8[Tensor, " bytes"], resolution: int, cascades: int) -> Tensor:
+    """What a backend wants to know of the bits before it marches: here nothing."""
+    del resolution, cascades
+    return bits.new_empty(0)
 
 
 def occupied(

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from ...fields.kernels.numba_runtime import CHUNKS, exact, exact_parallel
 from ...fields.kernels.numba_runtime import supports as supports
+from .march_numba import locate
 
 
 def observe(values: Tensor, cells: Tensor, density: Tensor, decay: float) -> None:
@@ -14,11 +15,26 @@ def observe(values: Tensor, cells: Tensor, density: Tensor, decay: float) -> Non
     _observe(values.numpy(), cells.numpy(), density.detach().contiguous().numpy(), np.float32(decay))
 
 
+def cells_of(positions: Tensor, resolution: int, cascades: int) -> Tensor:
+    """The cell of every position, -1 outside; see the reference."""
+    cells = np.empty(len(positions), np.int64)
+    _cells_of(positions.detach().contiguous().numpy(), resolution, cascades, cells)
+    return torch.from_numpy(cells)
+
+
 def pack(values: Tensor, threshold: float) -> Tensor:
     """One bit a cell, lowest bit first: whether its value exceeds the threshold."""
     bits = np.empty(len(values) // 8, np.uint8)
     _pack(values.numpy(), np.float32(threshold), bits)
     return torch.from_numpy(bits)
+
+
+@exact_parallel
+def _cells_of(positions, resolution, cascades, cells):
+    for chunk in prange(CHUNKS):
+        for n in range(len(cells) * chunk // CHUNKS, len(cells) * (chunk + 1) // CHUNKS):
+            cascade, i, j, k = locate(positions[n, 0], positions[n, 1], positions[n, 2], resolution, cascades)
+            cells[n] = ((cascade * resolution + i) * resolution + j) * resolution + k if cascade >= 0 else -1
 
 
 @exact

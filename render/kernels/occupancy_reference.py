@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from . import march_reference
+
 
 def supports(device: str, dtype: torch.dtype) -> str | None:
     """Runs wherever torch does."""
@@ -25,6 +27,12 @@ def observe(
     touched = torch.unique(cells)
     values[touched] *= decay
     values.scatter_reduce_(0, cells, density, "amax")
+
+
+def cells_of(positions: Float[Tensor, "samples 3"], resolution: int, cascades: int) -> Int[Tensor, " samples"]:
+    """The cell, in the smallest cascade that holds it, of every position; -1 outside the largest."""
+    cells, inside = march_reference.cells(positions, resolution, cascades)
+    return torch.where(inside, cells, -1)
 
 
 def pack(values: Float[Tensor, " cells"], threshold: float) -> UInt8[Tensor, " bytes"]:

@@ -62,7 +62,7 @@ def test_forward_cameras_focus_on_the_points_ahead() -> None:
     frame = frame_from_cameras(poses, points, nearest=8.0)
     np.testing.assert_allclose(scene_points(frame, points).mean(0), 0.5, atol=0.1)
     assert np.abs(scene_points(frame, points) - 0.5).max() < 0.5 * frame.extent
-    assert frame.near == pytest.approx(4.0 * frame.scene_from_world.scale)
+    assert frame.near == pytest.approx(0.7 * 8.0 * frame.scene_from_world.scale)
 
 
 def test_outward_cameras_stand_in_the_unit_cube() -> None:

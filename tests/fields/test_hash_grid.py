@@ -122,3 +122,20 @@ def test_known_features_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"Known features must have the shape \(5, 4\), got \(5, 3\)"):
         grid(torch.rand(5, 2), torch.rand(5, 3))
     assert grid(torch.rand(0, 2), torch.rand(0, 4)).shape == (0, 4)
+
+
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+def test_closed_levels_give_zeros_and_get_no_gradient(backend: str):
+    grid = HashGrid(3, levels=4, log2_table_size=10, coarsest=4, growth=2.0, backend=backend)
+    x = torch.rand(40, 3, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    everything = grid(x)
+    grid.open(2)
+    encoded = grid(x)
+    assert torch.equal(encoded[:, :4], everything[:, :4])
+    assert not encoded[:, 4:].any()
+    for_x, for_table = torch.autograd.grad(encoded.sum(), (x, grid.table))
+    expected_x, expected_table = torch.autograd.grad(everything[:, :4].sum(), (x, grid.table))
+    torch.testing.assert_close(for_x, expected_x)
+    torch.testing.assert_close(for_table, expected_table)
+    grid.open(4)
+    assert torch.equal(grid(x), everything)

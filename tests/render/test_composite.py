@@ -39,6 +39,32 @@ def test_depth_of_a_constant_density_is_the_exponential_s_mean(backend: str):
 
 
 @on_cpu_backends
+def test_distortion_is_the_mean_distance_of_what_stops_the_light(backend: str):
+    """Of two half-transparent thin samples, the sum over pairs; and it does not depend on where the ray begins."""
+    length = 2.0**-10
+    color = torch.ones(2, 3)
+    for start in (0.0, 7.0, 1000.0):
+        density = torch.tensor([math.log(2.0) / length, 1e9], requires_grad=True)
+        t = torch.tensor([start, start + 0.5])
+        seen = composite(density, color, t, t + length, torch.tensor([0, 2]), backend=backend)
+        # Two halves at a distance of 1/2, and each one's own extent.
+        assert seen.distortion.item() == pytest.approx(2 * 0.5 * 0.5 * 0.5 + 2 * 0.25 * length / 3.0, rel=1e-5)
+        (slope,) = torch.autograd.grad(seen.distortion.sum(), density)
+        # w (1 - w) is flat at a half; what is left is none of distances.
+        assert slope.abs().max().item() < 1e-6
+
+
+@on_cpu_backends
+def test_distortion_of_evenly_spread_weights_is_a_third_of_their_span(backend: str):
+    """The mean distance of two points drawn uniformly; the samples' own lengths make it exact for any number."""
+    count = 5
+    through = 1.0 - torch.arange(count) / count
+    passed = 1.0 - 1.0 / (count * through)
+    seen = evenly(-torch.log(passed.clamp(min=1e-12)) * count / 2.0, length=2.0, backend=backend)
+    assert seen.distortion.item() == pytest.approx(2.0 / 3.0, rel=1e-4)
+
+
+@on_cpu_backends
 def test_an_opaque_first_sample_hides_the_rest(backend: str):
     color = torch.rand(6, 3, generator=torch.Generator().manual_seed(0))
     density = torch.tensor([1e6, 1.0, 5.0, 1e6, 0.0, 2.0])
@@ -119,6 +145,7 @@ def test_second_derivatives_are_the_reference_s(by: str, assert_agree):
         seen = evenly(density, color, backend=backend)
         wanted = [tensor for tensor in (density, color) if tensor.requires_grad]
         loss = seen.color.square().sum() + seen.opacity.sin().sum() + seen.depth.square().sum()
+        loss = loss + seen.distortion.square().sum()
         slopes = torch.autograd.grad(loss, wanted, create_graph=True)
         return list(torch.autograd.grad(sum(slope.square().sum() for slope in slopes), wanted))
 

@@ -9,7 +9,7 @@ from neufield.datasets import PosedScene, synthetic_scene
 from neufield.render import Similarity
 from neufield.tools.errors import RunError
 from neufield.tools.run_folder import RunFolder
-from neufield.tools.scene_file import read_scene, require_same_scene, write_scene
+from neufield.tools.scene_file import as_trained, read_scene, write_scene
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_missing_or_without_a_key(run: RunFolder):
 
 
 def test_the_same_scene_and_others(run: RunFolder, scene: PosedScene):
-    require_same_scene(run, scene)
+    as_trained(run, scene)
     frame = scene.scene_from_world
     others = [
         replace(scene, extent=2),
@@ -75,6 +75,6 @@ def test_the_same_scene_and_others(run: RunFolder, scene: PosedScene):
     ]
     for other in others:
         with pytest.raises(RunError, match=r"are not those that .*run was trained on. Put them back"):
-            require_same_scene(run, other)
+            as_trained(run, other)
     nearly = Similarity(frame.scale * (1 + 1e-9), frame.rotation, frame.translation + 1e-9)
-    require_same_scene(run, replace(scene, scene_from_world=nearly))
+    as_trained(run, replace(scene, scene_from_world=nearly))

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 from numba import njit
 
-from neufield.fields.kernels.vector_dense import BLOCK, LANES, dense, dense_loops, outer, outer_loops
+from neufield.fields.kernels.vector_dense import (
+    BLOCK,
+    LANES,
+    REGISTER_SUMS,
+    dense,
+    dense_loops,
+    multiply_adds,
+    outer,
+    outer_loops,
+)
 
 
 @njit
@@ -15,6 +24,11 @@ def run_dense(weights, first, outputs, inputs, x, y):
 @njit
 def run_outer(gradient, outputs, x, inputs, total, first):
     outer(gradient, outputs, x, inputs, total, first)
+
+
+@njit
+def run_multiply_adds(out, rounds):
+    multiply_adds(out, rounds)
 
 
 def draw(*shape: int) -> np.ndarray:
@@ -47,3 +61,12 @@ def test_outer_is_its_portable_twin_and_touches_nothing_beside(outputs: int, inp
 def test_a_block_is_a_whole_number_of_vectors():
     assert LANES in (4, 8, 16)
     assert BLOCK % (2 * LANES) == 0
+
+
+def test_the_measure_of_multiply_adds_does_them_all():
+    """Every vector gets its own product as often as was asked."""
+    out = np.arange(1.0, LANES * REGISTER_SUMS + 1.0, dtype=np.float32)
+    before = out.reshape(REGISTER_SUMS, LANES).copy()
+    run_multiply_adds(out, 5)
+    expected = [before[k] + 5.0 * before[k % 4] * before[4 + k // 4] for k in range(REGISTER_SUMS)]
+    np.testing.assert_allclose(out.reshape(REGISTER_SUMS, LANES), expected, rtol=1e-6)

@@ -37,12 +37,12 @@ def problem(counts: list[int], channels: int = 3, dtype: torch.dtype = torch.flo
     return density, color, ends - lengths, ends, starts
 
 
-def upstream(counts: list[int], channels: int = 3) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of colour, opacity and depth."""
+def upstream(counts: list[int], channels: int = 3) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of colour, opacity, depth and distortion."""
     generator = torch.Generator().manual_seed(9)
-    shapes = ((len(counts), channels), (len(counts),), (len(counts),))
-    color, opacity, depth = (torch.randn(shape, generator=generator) for shape in shapes)
-    return color, opacity, depth
+    color = torch.randn(len(counts), channels, generator=generator)
+    opacity, depth, distortion = torch.randn(3, len(counts), generator=generator)
+    return color, opacity, depth, distortion
 
 
 def double(tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -97,8 +97,8 @@ def test_the_reference_s_gradients_are_those_of_differences(counts: list[int]):
     if not len(density):
         return
     arguments = (density.requires_grad_(), color.requires_grad_())
-    assert torch.autograd.gradcheck(lambda d, c: reference.render(d, c, *rest)[:3], arguments, fast_mode=True)
-    assert torch.autograd.gradgradcheck(lambda d, c: reference.render(d, c, *rest)[:3], arguments, fast_mode=True)
+    assert torch.autograd.gradcheck(lambda d, c: reference.render(d, c, *rest)[:4], arguments, fast_mode=True)
+    assert torch.autograd.gradgradcheck(lambda d, c: reference.render(d, c, *rest)[:4], arguments, fast_mode=True)
 
 
 @on_counts

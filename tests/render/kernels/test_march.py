@@ -85,7 +85,9 @@ def march(
     reached = torch.zeros(len(rays), dtype=torch.long) if reached is None else reached
     alive = torch.arange(len(rays)) if alive is None else alive
     places, cascades = stepping.place(enter), extent.bit_length()
-    return load(backend).advance(rays, alive, places, leave, reached, bits, RESOLUTION, cascades, stepping, limit)
+    kernel = load(backend)
+    room = kernel.survey(bits, RESOLUTION, cascades)
+    return kernel.advance(rays, alive, places, leave, reached, bits, RESOLUTION, cascades, room, stepping, limit)
 
 
 def assert_same(found: Samples, truth: Samples) -> None:
@@ -254,3 +256,23 @@ def test_a_position_on_the_border_of_the_inner_cube_belongs_to_the_next():
     assert (cell // RESOLUTION**3).tolist()[:3] == [0, 1, 1]
     assert inside.tolist() == [True, True, True, False, False]
     assert ((cell >= 0) & (cell < 3 * RESOLUTION**3)).all()
+
+
+@pytest.mark.parametrize("cascades", [1, 3])
+@pytest.mark.parametrize("occupancy", ["empty", "one cell", "full"])
+def test_the_survey_is_the_distance_to_the_nearest_occupied_block(occupancy: str, cascades: int):
+    bits = make_bits(occupancy, 1 << (cascades - 1))
+    room = load("numba").survey(bits, RESOLUTION, cascades)
+    cells = (bits[:, None] >> torch.arange(8)).bool().view(cascades, RESOLUTION, RESOLUTION, RESOLUTION)
+    for cascade, part in enumerate(cells):
+        blocks = part.view(8, 4, 8, 4, 4, 8).any(5).any(3).any(1)
+        if cascade:
+            blocks[2:6, 2:6, 1:3] = True
+        places = torch.cartesian_prod(torch.arange(8), torch.arange(8), torch.arange(4))
+        distance = torch.full((len(places),), 255)
+        if blocks.any():
+            distance = (places[:, None] - blocks.nonzero()).abs().amax(2).amin(1)
+        if cascade < cascades - 1:
+            edge = torch.minimum(places + 1, torch.tensor([8, 8, 4]) - places).amin(1)
+            distance = torch.minimum(distance, edge)
+        assert torch.equal(room[cascade].view(-1).long(), distance)

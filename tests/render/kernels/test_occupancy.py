@@ -60,3 +60,15 @@ def test_the_first_cell_is_the_lowest_bit_and_the_threshold_itself_is_empty(back
     values = torch.zeros(16)
     values[[0, 3, 15]] = torch.tensor([2.0, 1.0, 2.0])
     assert load(backend).pack(values, 1.0).tolist() == [1, 128]
+
+
+@pytest.mark.parametrize("cascades", [1, 3])
+def test_cells_are_the_reference_s(cascades: int):
+    """Inside, outside, on the faces between cells, and no samples at all."""
+    extent = float(1 << (cascades - 1))
+    generator = torch.Generator().manual_seed(0)
+    anywhere = (torch.rand(2000, 3, generator=generator) - 0.5) * 1.2 * extent + 0.5
+    faces = torch.randint(0, 17, (500, 3), generator=generator) / 16.0 * extent + 0.5 - 0.5 * extent
+    for positions in (anywhere, faces, anywhere[:0]):
+        found = load("numba").cells_of(positions, 16, cascades)
+        assert torch.equal(found, reference.cells_of(positions, 16, cascades))

@@ -1,12 +1,9 @@
-"""`neufield bench`: backends side by side in one run, as ratios."""
+"""`neufield bench nerf`: a whole training step of every backend, side by side in one run."""
 
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,25 +12,13 @@ import torch
 
 from ..configs.nerf_config import NerfConfig
 from ..configs.run_options import Backend
+from .bench_rows import Row
 from .device import quiet_torch_threads
 from .fitting import Fitter
 from .nerf import NerfTask, fit_settings, resolved
-from .nerf_report import versions
 from .nerf_run import load_scene
 from .progress import Progress
 from .run_folder import RunFolder
-from .whole_file import whole_file
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measurement, and how many times as good it is as another one of the same run."""
-
-    name: str
-    value: float
-    unit: str
-    against: str = ""
-    ratio: float | None = None
 
 
 def bench_nerf(config: NerfConfig, *, warm_up_steps: int = 300, repeats: int = 7, progress: Progress) -> list[Row]:
@@ -51,7 +36,7 @@ def bench_nerf(config: NerfConfig, *, warm_up_steps: int = 300, repeats: int = 7
         run = RunFolder(Path(folder))
         fitters: dict[Backend, Fitter] = {}
         for backend in ("numba", "reference"):
-            settings = replace(resolved(config, scene), backend=backend, steps=10_000, seconds=None)
+            settings = replace(_settled(resolved(config, scene)), backend=backend, steps=10_000, seconds=None)
             fitters[backend] = Fitter(
                 NerfTask(settings, scene, device), fit_settings(settings), run, Progress(quiet=True)
             )
@@ -67,6 +52,12 @@ def bench_nerf(config: NerfConfig, *, warm_up_steps: int = 300, repeats: int = 7
             for backend, fitter in fitters.items():
                 times[backend].append(_seconds(fitter.one_step, threads=threads if backend == "reference" else 1))
     return _rows(times)
+
+
+def _settled(config: NerfConfig) -> NerfConfig:
+    """With all levels open and short samples from the start: the step that fills most of a training."""
+    optimizer, sampling = replace(config.optimizer, opening=0), replace(config.sampling, coarse_start=1.0)
+    return replace(config, optimizer=optimizer, sampling=sampling)
 
 
 def _seconds(step: Callable[[], Any], *, threads: int) -> float:
@@ -85,26 +76,3 @@ def _rows(times: dict[str, list[float]]) -> list[Row]:
         Row("training step, numba", fast * 1e3, "ms", "reference", slow / fast),
         Row("training step, reference", slow * 1e3, "ms"),
     ]
-
-
-def table(rows: list[Row]) -> str:
-    """The rows as lines of text."""
-    lines = [f"{'what':<36}{'median':>12}  {'':<6}{'against':<12}{'times as fast':>14}"]
-    for row in rows:
-        ratio = "" if row.ratio is None else f"{row.ratio:.1f}"
-        lines.append(f"{row.name:<36}{row.value:>12.2f}  {row.unit:<6}{row.against:<12}{ratio:>14}")
-    return "\n".join(lines)
-
-
-def summary(rows: list[Row]) -> str:
-    """The most telling ratio, in one line."""
-    row = next(row for row in rows if row.ratio is not None)
-    return f"{row.name} takes {row.value:.1f} {row.unit}: {row.ratio:.1f} times as fast as {row.against}."
-
-
-def write_json(path: Path, rows: list[Row]) -> None:
-    """Writes the rows with the machine they were measured on."""
-    machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), **versions()}
-    content = {"machine": machine, "rows": [row.__dict__ for row in rows]}
-    with whole_file(path) as aside:
-        aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
