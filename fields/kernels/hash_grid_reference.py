@@ -49,7 +49,7 @@ def backward(
 
 
 def _encode_level(x: Tensor, rows: Tensor, geometry: HashGridGeometry, level: int) -> Tensor:
-    position = x * geometry.scales[level] + 0.5
+    position = _position(x, geometry.scales[level])
     cell = position.detach().floor()
     fraction = position - cell
     total = torch.zeros(len(x), geometry.features, dtype=torch.promote_types(x.dtype, rows.dtype), device=x.device)
@@ -61,6 +61,13 @@ def _encode_level(x: Tensor, rows: Tensor, geometry: HashGridGeometry, level: in
         vertex = cell.long() + torch.tensor(bits, device=x.device)
         total = total + weight[:, None] * rows[_entry(vertex, geometry, level)]
     return total
+
+
+def _position(x: Tensor, scale: float) -> Tensor:
+    """scale x + 1/2, rounded once as by a fused multiply-add: which cell holds a sample must not depend on the backend."""
+    if x.dtype == torch.float64:
+        return x * scale + 0.5
+    return (x.double() * float(torch.tensor(scale, dtype=x.dtype)) + 0.5).to(x.dtype)
 
 
 def _entry(vertex: Int[Tensor, "samples d"], geometry: HashGridGeometry, level: int) -> Int[Tensor, " samples"]:

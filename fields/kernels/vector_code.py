@@ -1,0 +1,128 @@
+"""What the kernels that are written as LLVM vector code share: the machine's vectors, and an emitter of instructions.
+
+numba compiles plain loops well, but neither keeps a tile of sums in registers nor reads neighbouring features of a
+random table entry at once. The intrinsics of `vector_dense` and `vector_grid` emit what does.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import binding, ir
+from numba.core import cgutils, types
+
+
+def _host_features() -> Any:
+    try:
+        return binding.get_host_cpu_features()
+    except RuntimeError:  # LLVM does not know this processor: the narrowest vectors run everywhere
+        return {}
+
+
+_FEATURES = _host_features()
+LANES = 16 if _FEATURES.get("avx512f") else 8 if _FEATURES.get("avx2") else 4
+WIDE_REGISTER_FILE = LANES != 8  # AVX-512 and NEON have 32 vector registers, AVX2 has 16
+
+FLOAT = ir.FloatType()
+INTEGER = ir.IntType(64)
+SHORT = ir.IntType(32)
+VECTOR = ir.VectorType(FLOAT, LANES)
+INTEGERS = ir.VectorType(SHORT, LANES)
+
+
+def integer(value: int) -> ir.Constant:
+    """A 64-bit constant."""
+    return ir.Constant(INTEGER, value)
+
+
+class Emitter:
+    """Emits the body of an intrinsic.
+
+    Args:
+        context, builder, signature, arguments: What numba hands to an intrinsic's code generator.
+
+    Attributes:
+        builder: Takes single instructions.
+        arguments: Arrays as pointers to their first value, the others as they are.
+    """
+
+    def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> None:
+        self.builder = builder
+        self.arguments = [
+            context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+            for kind, value in zip(signature.args, arguments)
+        ]
+
+    def fma(self, factor: Any, other: Any, addend: Any) -> Any:
+        """factor * other + addend with one rounding; vectors of any length or scalars."""
+        kind = addend.type
+        name = f"llvm.fma.v{kind.count}f32" if isinstance(kind, ir.VectorType) else "llvm.fma.f32"
+        signature = ir.FunctionType(kind, [kind] * 3)
+        return self.builder.call(
+            cgutils.get_or_insert_function(self.builder.module, signature, name), [factor, other, addend]
+        )
+
+    def load(self, data: Any, offset: Any, kind: Any = VECTOR) -> Any:
+        """Neighbouring values, beginning `offset` values behind `data`."""
+        loaded = self.builder.load(self._address(data, offset, kind))
+        loaded.align = 4  # pyright: ignore[reportAttributeAccessIssue]
+        return loaded
+
+    def store(self, value: Any, data: Any, offset: Any) -> None:
+        """The opposite of `load`."""
+        self.builder.store(value, self._address(data, offset, value.type)).align = 4  # pyright: ignore[reportAttributeAccessIssue]
+
+    def _address(self, data: Any, offset: Any, kind: Any) -> Any:
+        return self.builder.bitcast(self.builder.gep(data, [offset]), kind.as_pointer())
+
+    def spread(self, value: Any, lanes: int = LANES) -> Any:
+        """One value in all lanes."""
+        undefined = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
+        lane = self.builder.insert_element(undefined, value, ir.Constant(SHORT, 0))
+        return self.shuffle(lane, lane, [0] * lanes)
+
+    def shuffle(self, a: Any, b: Any, lanes: list[int]) -> Any:
+        """A vector of these lanes of a and, counted on, of b."""
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(SHORT, len(lanes)), lanes))
+
+    def lane(self, vector: Any, index: int) -> Any:
+        """One lane's value."""
+        return self.builder.extract_element(vector, ir.Constant(SHORT, index))
+
+    def constant(self, value: float, lanes: int = LANES) -> ir.Constant:
+        """A float in all lanes."""
+        return ir.Constant(ir.VectorType(FLOAT, lanes), [value] * lanes)
+
+    def reduce_loop(self, count: Any, start: list[Any], step: Callable[[Any, list[Any]], list[Any]]) -> list[Any]:
+        """Runs `step(i, sums) -> sums` for i in range(count), count >= 1, sums in registers; returns the last ones."""
+        before, body = self.builder.block, self.builder.append_basic_block("reduce")
+        after = self.builder.append_basic_block("reduced")
+        self.builder.branch(body)
+        self.builder.position_at_end(body)
+        i = self.builder.phi(INTEGER)
+        i.add_incoming(integer(0), before)
+        totals = [self.builder.phi(value.type) for value in start]
+        updated = step(i, totals)
+        following = self.builder.add(i, integer(1))
+        i.add_incoming(following, self.builder.block)
+        for total, first, value in zip(totals, start, updated):
+            total.add_incoming(first, before)
+            total.add_incoming(value, self.builder.block)
+        self.builder.cbranch(self.builder.icmp_unsigned("<", following, count), body, after)
+        self.builder.position_at_end(after)
+        return updated
+
+    def fold(self, vectors: list[Any]) -> Any:
+        """One vector whose lane k is the sum over the lanes of vectors[k], for LANES vectors: a tree of additions."""
+        width = 1
+        while len(vectors) > 1:
+            low = [lane if not lane & width else lane - width + LANES for lane in range(LANES)]
+            high = [lane + width if not lane & width else lane + LANES for lane in range(LANES)]
+            vectors = [
+                self.builder.fadd(self.shuffle(a, b, low), self.shuffle(a, b, high))
+                for a, b in zip(vectors[::2], vectors[1::2])
+            ]
+            width *= 2
+        return vectors[0]
+
+
