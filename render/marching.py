@@ -11,7 +11,7 @@ from torch import Tensor
 from ..fields.kernels.dispatch import select
 from . import kernels
 from .occupancy import DensityFunction, OccupancyGrid
-from .samples import Rays, Samples, Stepping
+from .samples import Rays, Round, Samples, Stepping
 
 
 @dataclass(frozen=True)
@@ -126,14 +126,13 @@ def visible_samples(
     )
     alive = torch.arange(rays, device=device)
     transmittance = torch.ones(rays, device=device, dtype=marcher.rays.origins.dtype)
-    limit, evaluated = thinning.first_round, 0
-    kept: list[tuple[Tensor, ...]] = []
+    limit, rounds = thinning.first_round, []
     while len(alive):
         samples = marcher.advance(alive, limit)
         arriving = transmittance[alive]
         if len(samples):
             answer = density(samples.positions)
-            found, features = answer if isinstance(answer, tuple) else (answer, answer[:, None][:, :0])
+            found, features = answer if isinstance(answer, tuple) else (answer, None)
             if on_density is not None:
                 on_density(samples.positions, found)
             keep = composite.thin(
@@ -144,28 +143,19 @@ def visible_samples(
                 arriving,
                 least_weight=thinning.least_weight,
                 least_transmittance=thinning.least_transmittance,
-            ).nonzero()[:, 0]
-            spans = samples.ray_indices[keep], samples.t_starts[keep], samples.t_ends[keep], samples.positions[keep]
-            # Features lie [feature, sample] in memory: picked from row by row.
-            kept.append((*spans, features.T.index_select(1, keep)))
-            evaluated += len(samples)
+            )
+            rounds.append(Round(samples, keep, features))
         transmittance[alive] = arriving
         alive = alive[(samples.ray_starts.diff() == limit) & (arriving > thinning.least_transmittance)]
         limit += limit // 2
-    return _merge(kept, rays, kernel, marcher.rays.origins), evaluated
+    kept = kernel.merge(rounds, rays) if rounds else _none(marcher.rays)
+    return kept, sum(len(found.samples) for found in rounds)
 
 
-def _merge(kept: list[tuple[Tensor, ...]], rays: int, kernel: Any, like: Tensor) -> Samples:
-    """The samples that each round kept, sorted by ray."""
-    if not kept:
-        none = like.new_zeros(0)
-        starts = torch.zeros(rays + 1, dtype=torch.long, device=like.device)
-        return Samples(none, none, starts[:0], starts, like.new_zeros(0, 3))
-    owner, t_starts, t_ends, positions = (torch.cat(column) for column in list(zip(*kept))[:4])
-    order, starts = kernel.order_by_ray(owner, rays)
-    features = torch.cat([row[4] for row in kept], dim=1).index_select(1, order).T
-    known = features if features.shape[1] else None
-    return Samples(t_starts[order], t_ends[order], owner[order], starts, positions[order], known)
+def _none(rays: Rays) -> Samples:
+    empty = rays.origins.new_zeros(0)
+    starts = torch.zeros(len(rays) + 1, dtype=torch.long, device=empty.device)
+    return Samples(empty, empty, starts[:0], starts, empty.new_zeros(0, 3))
 
 
 def march_kernel(like: Tensor, backend: str) -> Any:

@@ -2,9 +2,10 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -45,6 +46,20 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.t_starts)
+
+
+class Round(NamedTuple):
+    """What one round of marching found.
+
+    Attributes:
+        samples: `ray_indices` count in all rays, `ray_starts` in those that took part.
+        keep: Which of the samples can be seen.
+        features: What the field already computed at all of them, if anything.
+    """
+
+    samples: Samples
+    keep: Bool[Tensor, " samples"]
+    features: Float[Tensor, "samples features"] | None
 
 
 @dataclass(frozen=True)

@@ -15,14 +15,14 @@ from torch import Tensor
 from .mlp_geometry import MLPGeometry
 from .numba_runtime import CHUNKS, compiled, compiled_parallel, exact
 from .numba_runtime import supports as supports
-from .vector_dense import BLOCK, dense, outer
+from .vector_dense import BLOCK, PITCH, dense, outer
 
 
 def forward(x: Tensor, parameters: Tensor, geometry: MLPGeometry, *, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Outputs (samples, outputs), and the hidden activations that backward needs (empty unless `keep`)."""
     out = np.empty((geometry.out_features, len(x)), np.float32)
     blocks = -(-len(x) // BLOCK) if keep else 0
-    hidden = np.empty((blocks, geometry.hidden_layers, geometry.width, BLOCK), np.float32)
+    hidden = np.empty((blocks, geometry.hidden_layers, geometry.width, PITCH), np.float32)
     if len(x):
         _forward(_columns(x), _flat(parameters), _shapes(geometry), out, hidden)
     return torch.from_numpy(out).T, (torch.from_numpy(hidden),)
@@ -84,9 +84,9 @@ def _forward(x, parameters, shapes, out, hidden):
     width = shapes[0, 0]
     blocks = (count + BLOCK - 1) // BLOCK
     for chunk in prange(CHUNKS):
-        block_in = np.empty((shapes[0, 1], BLOCK), np.float32)
-        block_out = np.empty((shapes[layers - 1, 0], BLOCK), np.float32)
-        scratch = np.empty((layers - 1, width, BLOCK), np.float32)
+        block_in = np.empty((shapes[0, 1], PITCH), np.float32)
+        block_out = np.empty((shapes[layers - 1, 0], PITCH), np.float32)
+        scratch = np.empty((layers - 1, width, PITCH), np.float32)
         for block in range(blocks * chunk // CHUNKS, blocks * (chunk + 1) // CHUNKS):
             start = block * BLOCK
             samples = min(BLOCK, count - start)
@@ -126,9 +126,9 @@ def _backward(x, turned, shapes, hidden, gradient, x_gradient, partial):
     width, inputs, outputs = shapes[0, 0], shapes[0, 1], shapes[layers - 1, 0]
     blocks = (count + BLOCK - 1) // BLOCK
     for chunk in prange(CHUNKS):
-        block_in = np.empty((inputs, BLOCK), np.float32)
-        block_gradient = np.empty((outputs, BLOCK), np.float32)
-        here, below = np.empty((width, BLOCK), np.float32), np.empty((width, BLOCK), np.float32)
+        block_in = np.empty((inputs, PITCH), np.float32)
+        block_gradient = np.empty((outputs, PITCH), np.float32)
+        here, below = np.empty((width, PITCH), np.float32), np.empty((width, PITCH), np.float32)
         for block in range(blocks * chunk // CHUNKS, blocks * (chunk + 1) // CHUNKS):
             start = block * BLOCK
             samples = min(BLOCK, count - start)

@@ -15,6 +15,7 @@ from .vector_code import LANES, WIDE_REGISTER_FILE, Emitter, integer
 
 REGISTER_SUMS = 16 if WIDE_REGISTER_FILE else 8  # vectors of sums that fit into registers
 BLOCK = 256  # samples: a layer's activations, 64 KiB at width 64, stay in the second-level cache
+PITCH = BLOCK + LANES  # from one feature's row to the next: with a power of two, rows would share few cache sets
 
 
 def _emit_dense(typing_context, weights, first, outputs, inputs, x, y):
@@ -35,7 +36,7 @@ def _emit_dense(typing_context, weights, first, outputs, inputs, x, y):
             row_start = builder.add(first, builder.mul(output, inputs))
 
             def step(i: Any, sums: list[Any]) -> list[Any]:
-                at = builder.add(builder.mul(i, integer(BLOCK)), column)
+                at = builder.add(builder.mul(i, integer(PITCH)), column)
                 loaded = [emit.load(x, builder.add(at, integer(v * LANES))) for v in range(vectors)]
                 updated: list[Any] = []
                 for o in range(tile):
@@ -46,7 +47,7 @@ def _emit_dense(typing_context, weights, first, outputs, inputs, x, y):
 
             sums = emit.reduce_loop(inputs, [emit.constant(0.0)] * (tile * vectors), step)
             for o in range(tile):
-                at = builder.add(builder.mul(builder.add(output, integer(o)), integer(BLOCK)), column)
+                at = builder.add(builder.mul(builder.add(output, integer(o)), integer(PITCH)), column)
                 for v in range(vectors):
                     emit.store(sums[o * vectors + v], y, builder.add(at, integer(v * LANES)))
         return context.get_dummy_value()
@@ -78,7 +79,7 @@ def _emit_outer(typing_context, gradient, outputs, x, inputs, total, first):
                 at = builder.mul(i, integer(LANES))
 
                 def line(data: Any, feature: Any, k: int) -> Any:
-                    start = builder.mul(builder.add(feature, integer(k)), integer(BLOCK))
+                    start = builder.mul(builder.add(feature, integer(k)), integer(PITCH))
                     return emit.load(data, builder.add(start, at))
 
                 lefts = [line(gradient, output, k) for k in range(rows)]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ...fields.kernels.numba_runtime import CHUNKS, exact, exact_parallel
 from ...fields.kernels.numba_runtime import supports as supports
-from ..samples import Rays, Samples, Stepping
+from ..samples import Rays, Round, Samples, Stepping
 
 # No kernel here is compiled with fastmath: a fused multiply-add would put a sample into another cell than the reference
 # does.
@@ -58,12 +58,29 @@ def advance(
     return Samples(*(torch.from_numpy(array) for array in (spans[0], spans[1], indices, starts, positions)))
 
 
-def order_by_ray(ray_indices: Tensor, rays: int) -> tuple[Tensor, Tensor]:
-    """The stable order that sorts samples by ray, and where each ray's samples begin."""
-    order = np.empty(len(ray_indices), np.int64)
+def merge(rounds: list[Round], rays: int) -> Samples:
+    """The samples that were kept, sorted by ray; see the reference."""
     starts = np.zeros(rays + 1, np.int64)
-    _counting_sort(ray_indices.numpy(), order, starts)
-    return torch.from_numpy(order), torch.from_numpy(starts)
+    arrays = [_round_arrays(found) for found in rounds]
+    for keep, ray_starts, owner, *_ in arrays:
+        _count_kept(keep, ray_starts, owner, starts)
+    np.cumsum(starts, out=starts)
+    place, count = starts.copy(), int(starts[-1])
+    features = rounds[0].features
+    width = 0 if features is None else features.shape[1]
+    spans, owners = np.empty((2, count), np.float32), np.empty(count, np.int64)
+    positions, known = np.empty((count, 3), np.float32), np.empty((width, count), np.float32)
+    for round_arrays in arrays:
+        _place_kept(*round_arrays, place, spans, owners, positions, known)
+    packed = (torch.from_numpy(array) for array in (spans[0], spans[1], owners, starts, positions))
+    return Samples(*packed, None if features is None else torch.from_numpy(known).T)
+
+
+def _round_arrays(found: Round) -> tuple[np.ndarray, ...]:
+    samples, features = found.samples, found.features
+    rows = np.empty((0, len(samples)), np.float32) if features is None else np.ascontiguousarray(features.numpy().T)
+    tensors = found.keep, samples.ray_starts, samples.ray_indices, samples.t_starts, samples.t_ends, samples.positions
+    return *(tensor.numpy() for tensor in tensors), rows
 
 
 def survey(bits: Tensor, resolution: int, cascades: int) -> Tensor:
@@ -127,16 +144,35 @@ def _spread(room, way):
                 room[i, j, k] = least
 
 
-@exact
-def _counting_sort(keys, order, starts):
-    for key in keys:
-        starts[key + 1] += 1
-    for key in range(len(starts) - 1):
-        starts[key + 1] += starts[key]
-    place = starts.copy()
-    for i, key in enumerate(keys):
-        order[place[key]] = i
-        place[key] += 1
+@exact_parallel
+def _count_kept(keep, ray_starts, owner, starts):
+    slots = len(ray_starts) - 1
+    for chunk in prange(CHUNKS):
+        for slot in range(slots * chunk // CHUNKS, slots * (chunk + 1) // CHUNKS):
+            for i in range(ray_starts[slot], ray_starts[slot + 1]):
+                starts[owner[i] + 1] += keep[i]
+
+
+@exact_parallel
+def _place_kept(keep, ray_starts, owner, t_starts, t_ends, positions, features, place, spans, owners, kept_at, known):
+    """Copies a round's kept samples to where their rays' next ones belong, and moves `place` on."""
+    slots = len(ray_starts) - 1
+    for chunk in prange(CHUNKS):
+        first, last = ray_starts[slots * chunk // CHUNKS], ray_starts[slots * (chunk + 1) // CHUNKS]
+        source, target = np.empty(last - first, np.int64), np.empty(last - first, np.int64)
+        count = 0
+        for i in range(first, last):
+            if keep[i]:
+                to = place[owner[i]]
+                place[owner[i]] = to + 1
+                source[count], target[count] = i, to
+                count += 1
+                spans[0, to], spans[1, to], owners[to] = t_starts[i], t_ends[i], owner[i]
+                for axis in range(3):
+                    kept_at[to, axis] = positions[i, axis]
+        for feature in range(len(features)):
+            for k in range(count):
+                known[feature, target[k]] = features[feature, source[k]]
 
 
 @exact

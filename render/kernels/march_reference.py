@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from ..samples import Rays, Samples, Stepping
+from ..samples import Rays, Round, Samples, Stepping
 
 
 def supports(device: str, dtype: torch.dtype) -> str | None:
@@ -109,8 +109,16 @@ def offsets(owner: Int[Tensor, " samples"], owners: int) -> Int[Tensor, "{owners
     return starts
 
 
-def order_by_ray(
-    ray_indices: Int[Tensor, " samples"], rays: int
-) -> tuple[Int[Tensor, " samples"], Int[Tensor, "{rays}+1"]]:
-    """The stable order that sorts samples by ray, and where each ray's samples begin."""
-    return torch.sort(ray_indices, stable=True).indices, offsets(ray_indices, rays)
+def merge(rounds: list[Round], rays: int) -> Samples:
+    """The samples that were kept, sorted by ray and within a ray by round; of `rays` rays in at least one round."""
+    columns = zip(*((*_columns(found.samples), found.features) for found in rounds))
+    keep = torch.cat([found.keep for found in rounds]).nonzero()[:, 0]
+    *fixed, features = (None if column[0] is None else torch.cat(column)[keep] for column in columns)
+    owner, t_starts, t_ends, positions = fixed
+    order = torch.sort(owner, stable=True).indices
+    known = None if features is None else features[order]
+    return Samples(t_starts[order], t_ends[order], owner[order], offsets(owner, rays), positions[order], known)
+
+
+def _columns(samples: Samples) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return samples.ray_indices, samples.t_starts, samples.t_ends, samples.positions

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from neufield.render.kernels import march_reference as reference
 from neufield.render.marching import box_interval
-from neufield.render.samples import Rays, Samples, Stepping
+from neufield.render.samples import Rays, Round, Samples, Stepping
 
 CPU_BACKENDS = ("reference", "numba")
 RESOLUTION = 32
@@ -182,11 +182,8 @@ def test_rounds_go_on_where_the_last_one_stopped(backend: str, limit: int, curve
         assert part.ray_starts.diff().max().item() <= limit
         rounds.append(part)
         alive = alive[part.ray_starts.diff() == limit]
-    owner = torch.cat([part.ray_indices for part in rounds])
-    order, starts = load(backend).order_by_ray(owner, len(arguments[0]))
-    assert torch.equal(starts, whole.ray_starts)
-    for name in ("t_starts", "t_ends", "ray_indices", "positions"):
-        assert torch.equal(torch.cat([getattr(part, name) for part in rounds])[order], getattr(whole, name))
+    everything = [Round(part, torch.ones(len(part), dtype=torch.bool), None) for part in rounds]
+    assert_same(load(backend).merge(everything, len(arguments[0])), whole)
 
 
 @on_cpu_backends
@@ -233,13 +230,32 @@ def test_a_ray_from_very_far_ends(backend: str):
 
 
 @on_cpu_backends
-def test_order_by_ray_is_a_stable_sort(backend: str):
-    owner = torch.randint(0, 40, (500,), generator=torch.Generator().manual_seed(0))
-    order, starts = load(backend).order_by_ray(owner, 45)
-    assert torch.equal(order, torch.argsort(owner, stable=True))
-    assert torch.equal(starts.diff(), torch.bincount(owner, minlength=45))
-    order, starts = load(backend).order_by_ray(owner[:0], 3)
-    assert (len(order), starts.tolist()) == (0, [0, 0, 0, 0])
+@pytest.mark.parametrize("width", [None, 0, 5])
+def test_merging_keeps_what_is_to_be_kept_with_its_features(backend: str, width: int | None):
+    rays, bits, stepping = make_rays(4), make_bits("random", 4), make_stepping("even", 4)
+    reached, alive, rounds = torch.zeros(len(rays), dtype=torch.long), torch.arange(len(rays)), []
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        part = march(backend, rays, bits, 4, stepping, limit=4, reached=reached, alive=alive)
+        features = None if width is None else torch.rand(width, len(part), generator=generator).T
+        rounds.append(Round(part, torch.rand(len(part), generator=generator) < 0.4, features))
+        alive = alive[part.ray_starts.diff() == 4]
+    found = load(backend).merge(rounds, len(rays))
+    expected = [
+        (int(part.ray_indices[i]), at, i)
+        for at, (part, keep, _) in enumerate(rounds)
+        for i in keep.nonzero()[:, 0].tolist()
+    ]
+    assert len(found) == len(expected)
+    assert torch.equal(found.ray_starts.diff(), torch.bincount(found.ray_indices, minlength=len(rays)))
+    for k, (ray, at, i) in enumerate(sorted(expected)):
+        samples, _, features = rounds[at]
+        assert found.ray_indices[k] == ray
+        for name in ("t_starts", "t_ends", "positions"):
+            assert torch.equal(getattr(found, name)[k], getattr(samples, name)[i])
+        if features is not None:
+            assert torch.equal(found.features[k], features[i])
+    assert (found.features is None) == (width is None)
 
 
 def test_samples_repeat_on_any_number_of_threads(on_one_and_two_threads):
