@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("GOMP_SPINCOUNT", "0")  # as the command line does; read when torch loads OpenMP
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # as the command line does; read when torch loads OpenMP
 
 import torch
 from jaxtyping import install_import_hook

@@ -27,9 +27,10 @@ Start with `neufield demo`, then `neufield nerf PHOTOS_FOLDER`. Runs are folders
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns its exit code: 0, 2 for bad input (told in one sentence), 130 after Ctrl-C."""
-    # OpenMP's threads wait asleep: by default they spin for a while after every kernel, and on a machine that has
-    # anything else to do training then takes eight times as long. Read when torch loads the library, so set before.
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
+    # OpenMP's threads spin for some microseconds after every kernel, which saves waking them for the next one, and
+    # then sleep. By default they spin far longer, and on a machine that has anything else to do training takes eight
+    # times as long. Read when torch loads the library, so set before.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = _split(arguments)
     if name is None:

@@ -13,7 +13,8 @@ import numpy as np
 from numba import get_num_threads, prange
 
 from ..fields.kernels.numba_runtime import compiled_parallel
-from ..fields.kernels.vector_dense import LANES, REGISTER_SUMS, multiply_adds
+from ..fields.kernels.vector_code import LANES
+from ..fields.kernels.vector_dense import REGISTER_SUMS, multiply_adds
 
 _ROUNDS = 1 << 20
 _READS = 1 << 20

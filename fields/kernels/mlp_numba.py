@@ -1,8 +1,9 @@
 """A small bias-free network on the CPU: a block of samples goes through all layers while its activations are in cache.
 
-Activations are [feature, sample]; the products are the vector code of `vector_dense`. Forward keeps the hidden
-activations block after block for backward, which costs less than computing them again. Weight gradients are summed per
-chunk and then over chunks, in a fixed order.
+Inputs and outputs are [feature, sample] in memory, as encodings leave them; blocks are turned to [sample, feature] for
+the products, which are the vector code of `vector_dense`. Forward keeps the hidden activations block after block for
+backward, which costs less than computing them again. Weight gradients are summed per chunk and then over chunks, in a
+fixed order.
 """
 
 import functools
@@ -15,16 +16,17 @@ from torch import Tensor
 from .mlp_geometry import MLPGeometry
 from .numba_runtime import CHUNKS, compiled, compiled_parallel, exact
 from .numba_runtime import supports as supports
-from .vector_dense import BLOCK, PITCH, dense, outer
+from .vector_dense import BLOCK, dense, dense_gated, dense_relu, outer, transpose
 
 
 def forward(x: Tensor, parameters: Tensor, geometry: MLPGeometry, *, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Outputs (samples, outputs), and the hidden activations that backward needs (empty unless `keep`)."""
     out = np.empty((geometry.out_features, len(x)), np.float32)
     blocks = -(-len(x) // BLOCK) if keep else 0
-    hidden = np.empty((blocks, geometry.hidden_layers, geometry.width, PITCH), np.float32)
+    hidden = np.empty((blocks, geometry.hidden_layers, BLOCK, geometry.width), np.float32)
     if len(x):
-        _forward(_columns(x), _flat(parameters), _shapes(geometry), out, hidden)
+        turned = _turned(_flat(parameters), _shapes(geometry))
+        _forward(_columns(x), turned, _shapes(geometry), out, hidden)
     return torch.from_numpy(out).T, (torch.from_numpy(hidden),)
 
 
@@ -33,15 +35,11 @@ def backward(
 ) -> tuple[Tensor | None, Tensor]:
     """Gradients of `sum(gradient * forward(x, parameters))` by x (None where not asked for) and by the parameters."""
     x_gradient = np.empty((geometry.in_features if for_x else 0, len(x)), np.float32)
-    total = np.zeros(geometry.parameters, np.float32)
+    shapes = _shapes(geometry)
+    partial = np.zeros((CHUNKS, geometry.parameters), np.float32)
     if len(x):
-        shapes = _shapes(geometry)
-        turned = np.empty(geometry.parameters, np.float32)
-        _transpose(_flat(parameters), shapes, turned)
-        partial = np.zeros((CHUNKS, geometry.parameters), np.float32)
-        _backward(_columns(x), turned, shapes, kept[0].numpy(), _columns(gradient), x_gradient, partial)
-        for chunk in partial:
-            total += chunk
+        _backward(_columns(x), _flat(parameters), shapes, kept[0].numpy(), _columns(gradient), x_gradient, partial)
+    total = _turned(partial.sum(axis=0), shapes[:, ::-1].copy())
     return torch.from_numpy(x_gradient).T if for_x else None, torch.from_numpy(total)
 
 
@@ -60,92 +58,100 @@ def _shapes(geometry: MLPGeometry) -> np.ndarray:
 
 
 @exact
-def _transpose(parameters, shapes, turned):
+def _turned(matrices, shapes):
+    """Matrices of these shapes, one after the other, each transposed."""
+    turned = np.empty_like(matrices)
     first = 0
     for layer in range(len(shapes)):
-        outputs, inputs = shapes[layer, 0], shapes[layer, 1]
-        for o in range(outputs):
-            for i in range(inputs):
-                turned[first + i * outputs + o] = parameters[first + o * inputs + i]
-        first += outputs * inputs
+        rows, columns = shapes[layer]
+        for r in range(rows):
+            for c in range(columns):
+                turned[first + c * rows + r] = matrices[first + r * columns + c]
+        first += rows * columns
+    return turned
 
 
 @compiled
-def _read_block(source, start, count, block):
-    """Copies columns start..start + count of source into the block and fills the rest with zeros."""
-    block[:] = 0.0
+def _read(source, start, count, block, scratch):
+    """Columns start..start + count of source (feature, sample) as the block (sample, feature), filled up with zeros."""
+    features = block.shape[1]
+    if count == BLOCK and source.shape[0] == features:
+        transpose(source, start, source.shape[1], features, BLOCK, block, 0, features)
+        return
+    scratch[: features * BLOCK] = 0.0
     for feature in range(source.shape[0]):
-        block[feature, :count] = source[feature, start : start + count]
-
-
-@compiled_parallel
-def _forward(x, parameters, shapes, out, hidden):
-    count, layers = x.shape[1], len(shapes)
-    width = shapes[0, 0]
-    blocks = (count + BLOCK - 1) // BLOCK
-    for chunk in prange(CHUNKS):
-        block_in = np.empty((shapes[0, 1], PITCH), np.float32)
-        block_out = np.empty((shapes[layers - 1, 0], PITCH), np.float32)
-        scratch = np.empty((layers - 1, width, PITCH), np.float32)
-        for block in range(blocks * chunk // CHUNKS, blocks * (chunk + 1) // CHUNKS):
-            start = block * BLOCK
-            samples = min(BLOCK, count - start)
-            _read_block(x, start, samples, block_in)
-            activations = hidden[block] if len(hidden) else scratch
-            dense(parameters, 0, width, shapes[0, 1], block_in, activations[0])
-            first = width * shapes[0, 1]
-            for layer in range(1, layers):
-                _relu(activations[layer - 1])
-                if layer == layers - 1:
-                    dense(parameters, first, shapes[layer, 0], width, activations[layer - 1], block_out)
-                else:
-                    dense(parameters, first, width, width, activations[layer - 1], activations[layer])
-                first += shapes[layer, 0] * width
-            for feature in range(out.shape[0]):
-                out[feature, start : start + samples] = block_out[feature, :samples]
+        for s in range(count):
+            scratch[feature * BLOCK + s] = source[feature, start + s]
+    transpose(scratch, 0, BLOCK, features, BLOCK, block, 0, features)
 
 
 @compiled
-def _relu(block):
-    flat = block.reshape(-1)
-    for i in range(len(flat)):
-        flat[i] = np.float32(0.0) if flat[i] < np.float32(0.0) else flat[i]  # NaN stays NaN
+def _write(block, target, start, count, scratch):
+    """The opposite of `_read`."""
+    features = block.shape[1]
+    if count == BLOCK and target.shape[0] == features:
+        transpose(block, 0, features, BLOCK, features, target, start, target.shape[1])
+        return
+    transpose(block, 0, features, BLOCK, features, scratch, 0, BLOCK)
+    for feature in range(target.shape[0]):
+        for s in range(count):
+            target[feature, start + s] = scratch[feature * BLOCK + s]
 
 
 @compiled
-def _mask(gradient, activation):
-    """Stops the gradient where the ReLU's output is zero."""
-    flat, active = gradient.reshape(-1), activation.reshape(-1)
-    for i in range(len(flat)):
-        flat[i] = np.float32(0.0) if active[i] <= np.float32(0.0) else flat[i]
+def _scratch(shapes):
+    """Room for a block's inputs, for its outputs, and to turn either."""
+    inputs, outputs = shapes[0, 1], shapes[-1, 0]
+    turning = np.empty(max(inputs, outputs) * BLOCK, np.float32)
+    return np.empty((BLOCK, inputs), np.float32), np.empty((BLOCK, outputs), np.float32), turning
 
 
 @compiled_parallel
-def _backward(x, turned, shapes, hidden, gradient, x_gradient, partial):
+def _forward(x, turned, shapes, out, hidden):
     count, layers = x.shape[1], len(shapes)
-    width, inputs, outputs = shapes[0, 0], shapes[0, 1], shapes[layers - 1, 0]
+    width, inputs, outputs = shapes[0, 0], shapes[0, 1], shapes[-1, 0]
     blocks = (count + BLOCK - 1) // BLOCK
     for chunk in prange(CHUNKS):
-        block_in = np.empty((inputs, PITCH), np.float32)
-        block_gradient = np.empty((outputs, PITCH), np.float32)
-        here, below = np.empty((width, PITCH), np.float32), np.empty((width, PITCH), np.float32)
+        block_in, block_out, turning = _scratch(shapes)
+        forgotten = np.empty((layers - 1, BLOCK, width), np.float32)
         for block in range(blocks * chunk // CHUNKS, blocks * (chunk + 1) // CHUNKS):
             start = block * BLOCK
             samples = min(BLOCK, count - start)
-            _read_block(gradient, start, samples, block_gradient)
-            _read_block(x, start, samples, block_in)
+            _read(x, start, samples, block_in, turning)
+            activations = hidden[block] if len(hidden) else forgotten
+            dense_relu(block_in, inputs, turned, 0, width, activations[0], activations[0])
+            first = width * inputs
+            for layer in range(1, layers - 1):
+                dense_relu(activations[layer - 1], width, turned, first, width, activations[layer], activations[0])
+                first += width * width
+            dense(activations[layers - 2], width, turned, first, outputs, block_out, activations[0])
+            _write(block_out, out, start, samples, turning)
+
+
+@compiled_parallel
+def _backward(x, parameters, shapes, hidden, gradient, x_gradient, partial):
+    count, layers = x.shape[1], len(shapes)
+    width, inputs, outputs = shapes[0, 0], shapes[0, 1], shapes[-1, 0]
+    blocks = (count + BLOCK - 1) // BLOCK
+    for chunk in prange(CHUNKS):
+        block_in, block_gradient, turning = _scratch(shapes)
+        here, below = np.empty((BLOCK, width), np.float32), np.empty((BLOCK, width), np.float32)
+        for block in range(blocks * chunk // CHUNKS, blocks * (chunk + 1) // CHUNKS):
+            start = block * BLOCK
+            samples = min(BLOCK, count - start)
+            _read(gradient, start, samples, block_gradient, turning)
+            _read(x, start, samples, block_in, turning)
             first = partial.shape[1] - outputs * width
-            outer(block_gradient, outputs, hidden[block, layers - 2], width, partial[chunk], first)
-            dense(turned, first, width, outputs, block_gradient, here)
+            activations = hidden[block, layers - 2]
+            outer(activations, width, block_gradient, outputs, partial[chunk], first)
+            dense_gated(block_gradient, outputs, parameters, first, width, here, activations)
             for layer in range(layers - 2, 0, -1):
-                _mask(here, hidden[block, layer])
                 first -= width * width
-                outer(here, width, hidden[block, layer - 1], width, partial[chunk], first)
-                dense(turned, first, width, width, here, below)
+                activations = hidden[block, layer - 1]
+                outer(activations, width, here, width, partial[chunk], first)
+                dense_gated(here, width, parameters, first, width, below, activations)
                 here, below = below, here
-            _mask(here, hidden[block, 0])
-            outer(here, width, block_in, inputs, partial[chunk], 0)
+            outer(block_in, inputs, here, width, partial[chunk], 0)
             if len(x_gradient):
-                dense(turned, 0, inputs, width, here, block_in)
-                for feature in range(x_gradient.shape[0]):
-                    x_gradient[feature, start : start + samples] = block_in[feature, :samples]
+                dense(here, width, parameters, 0, inputs, block_in, here)
+                _write(block_in, x_gradient, start, samples, turning)

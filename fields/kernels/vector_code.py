@@ -4,7 +4,6 @@ numba compiles plain loops well, but neither keeps a tile of sums in registers n
 random table entry at once. The intrinsics of `vector_dense` and `vector_grid` emit what does.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -112,17 +111,17 @@ class Emitter:
         self.builder.position_at_end(after)
         return updated
 
-    def fold(self, vectors: list[Any]) -> Any:
-        """One vector whose lane k is the sum over the lanes of vectors[k], for LANES vectors: a tree of additions."""
+    def transpose(self, vectors: list[Any]) -> list[Any]:
+        """The LANES x LANES matrix whose rows are given, transposed: in each pass one bit of rows and lanes swaps."""
         width = 1
-        while len(vectors) > 1:
-            low = [lane if not lane & width else lane - width + LANES for lane in range(LANES)]
-            high = [lane + width if not lane & width else lane + LANES for lane in range(LANES)]
-            vectors = [
-                self.builder.fadd(self.shuffle(a, b, low), self.shuffle(a, b, high))
-                for a, b in zip(vectors[::2], vectors[1::2])
-            ]
+        while width < LANES:
+            low = [lane if not lane & width else LANES + lane - width for lane in range(LANES)]
+            high = [lane + width if not lane & width else LANES + lane for lane in range(LANES)]
+            turned = list(vectors)
+            for row in range(LANES):
+                if not row & width:
+                    pair = vectors[row], vectors[row + width]
+                    turned[row], turned[row + width] = self.shuffle(*pair, low), self.shuffle(*pair, high)
+            vectors = turned
             width *= 2
-        return vectors[0]
-
-
+        return vectors

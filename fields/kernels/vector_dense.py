@@ -1,10 +1,12 @@
 """Dense-layer products over one block of samples, written as LLVM vector code for numba.
 
-The two products' loops keep their sums in registers, as phi nodes of vector type: with 32 vector registers, 16 fused
-multiply-adds for 10 (`dense`) or 8 (`outer`) loads. Everything is float32 and C-contiguous; a block is a matrix [feature, BLOCK] that stays in
-cache. `dense_loops` and `outer_loops` are the portable twins that tests hold them to.
+A block is a matrix [sample, feature]. Loops keep a tile of sums in registers, as phi nodes of vector type: with 32
+vector registers, 16 fused multiply-adds for 10 loads, of which 8 are spread over a vector by the multiply-add itself.
+Everything is float32 and C-contiguous; features come in multiples of 16. The functions that end in `_loops` are the
+portable twins that tests hold the others to.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from numba import njit
@@ -14,95 +16,167 @@ from numba.extending import intrinsic
 from .vector_code import LANES, WIDE_REGISTER_FILE, Emitter, integer
 
 REGISTER_SUMS = 16 if WIDE_REGISTER_FILE else 8  # vectors of sums that fit into registers
-BLOCK = 256  # samples: a layer's activations, 64 KiB at width 64, stay in the second-level cache
-PITCH = BLOCK + LANES  # from one feature's row to the next: with a power of two, rows would share few cache sets
+BLOCK = 128  # samples: a layer's activations, 32 KiB at width 64, stay close to the processor
+_VECTORS = 2  # a tile is so many vectors wide,
+_TILE = REGISTER_SUMS // _VECTORS  # and so many rows high
 
 
-def _emit_dense(typing_context, weights, first, outputs, inputs, x, y):
-    """y[o, s] = sum_i weights[first + o inputs + i] x[i, s] for a block of samples; outputs is a multiple of 8."""
-
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        emit = Emitter(context, builder, signature, arguments)
-        weights, first, outputs, inputs, x, y = emit.arguments
-        vectors = 2
-        tile = 8 if WIDE_REGISTER_FILE else 4
-
-        with (
-            cgutils.for_range(builder, integer(BLOCK // (LANES * vectors))) as part,
-            cgutils.for_range(builder, builder.udiv(outputs, integer(tile))) as row,
-        ):
-            column = builder.mul(part.index, integer(LANES * vectors))
-            output = builder.mul(row.index, integer(tile))
-            row_start = builder.add(first, builder.mul(output, inputs))
-
-            def step(i: Any, sums: list[Any]) -> list[Any]:
-                at = builder.add(builder.mul(i, integer(PITCH)), column)
-                loaded = [emit.load(x, builder.add(at, integer(v * LANES))) for v in range(vectors)]
-                updated: list[Any] = []
-                for o in range(tile):
-                    offset = builder.add(builder.add(row_start, builder.mul(inputs, integer(o))), i)
-                    weight = emit.spread(builder.load(builder.gep(weights, [offset])))
-                    updated += [emit.fma(weight, loaded[v], sums[o * vectors + v]) for v in range(vectors)]
-                return updated
-
-            sums = emit.reduce_loop(inputs, [emit.constant(0.0)] * (tile * vectors), step)
-            for o in range(tile):
-                at = builder.add(builder.mul(builder.add(output, integer(o)), integer(PITCH)), column)
-                for v in range(vectors):
-                    emit.store(sums[o * vectors + v], y, builder.add(at, integer(v * LANES)))
-        return context.get_dummy_value()
-
-    return types.void(weights, types.int64, types.int64, types.int64, x, y), generate
+def _for_columns(emit: Emitter, columns: Any, body: Callable[[Any, int], None]) -> None:
+    """Emits `body(first column, vectors)` over all columns, a multiple of LANES."""
+    builder = emit.builder
+    width = LANES * _VECTORS
+    with cgutils.for_range(builder, builder.udiv(columns, integer(width))) as part:
+        body(builder.mul(part.index, integer(width)), _VECTORS)
+    if LANES == 16:  # a network of width 16 is one vector wide
+        rest = builder.urem(columns, integer(width))
+        with builder.if_then(builder.icmp_unsigned("!=", rest, integer(0))):
+            body(builder.sub(columns, rest), 1)
 
 
-dense: Any = intrinsic(_emit_dense)
+def _tile_sums(
+    emit: Emitter, count: Any, start: list[Any], narrow: Callable[[Any, int], Any], wide: Callable[[Any, int], Any]
+) -> list[Any]:
+    """start[k, v] + sum over n < count of narrow(n, k) in all lanes times wide(n, v), for a tile of k and v."""
+    vectors = len(start) // _TILE
+
+    def step(n: Any, sums: list[Any]) -> list[Any]:
+        right = [wide(n, v) for v in range(vectors)]
+        updated: list[Any] = []
+        for k in range(_TILE):
+            left = emit.spread(narrow(n, k))
+            updated += [emit.fma(left, right[v], sums[k * vectors + v]) for v in range(vectors)]
+        return updated
+
+    return emit.reduce_loop(count, start, step)
 
 
-def _emit_outer(typing_context, gradient, outputs, x, inputs, total, first):
-    """total[first + o inputs + i] += sum_s gradient[o, s] x[i, s] for a block of samples.
+def _dense(finish: Callable[[Emitter, Any, Any, Any], Any], name: str) -> Any:
+    """An intrinsic that multiplies a block by a matrix and finishes each vector of the product.
 
-    Outputs and inputs are multiples of 16.
+    y[s, o] = finish(sum_i x[s, i] weights[first + i outputs + o]); `finish` may look at gate[s, o], too.
     """
 
+    def emit_dense(typing_context, x, inputs, weights, first, outputs, y, gate):
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            emit = Emitter(context, builder, signature, arguments)
+            x, inputs, weights, first, outputs, y, gate = emit.arguments
+
+            with cgutils.for_range(builder, integer(BLOCK // _TILE)) as part:
+                sample = builder.mul(part.index, integer(_TILE))
+
+                def columns(column: Any, vectors: int) -> None:
+                    def row(k: int, pitch: Any) -> Any:
+                        return builder.mul(builder.add(sample, integer(k)), pitch)
+
+                    def activation(i: Any, k: int) -> Any:
+                        return builder.load(builder.gep(x, [builder.add(row(k, inputs), i)]))
+
+                    def weight(i: Any, v: int) -> Any:
+                        at = builder.add(first, builder.add(builder.mul(i, outputs), column))
+                        return emit.load(weights, builder.add(at, integer(v * LANES)))
+
+                    sums = _tile_sums(emit, inputs, [emit.constant(0.0)] * (_TILE * vectors), activation, weight)
+                    for n, total in enumerate(sums):
+                        k, v = divmod(n, vectors)
+                        at = builder.add(builder.add(row(k, outputs), column), integer(v * LANES))
+                        emit.store(finish(emit, total, gate, at), y, at)
+
+                _for_columns(emit, outputs, columns)
+            return context.get_dummy_value()
+
+        return types.void(x, types.int64, weights, types.int64, types.int64, y, gate), generate
+
+    emit_dense.__name__ = emit_dense.__qualname__ = name
+    return intrinsic(emit_dense)
+
+
+def _plain(emit: Emitter, value: Any, gate: Any, at: Any) -> Any:
+    del emit, gate, at
+    return value
+
+
+def _relu(emit: Emitter, value: Any, gate: Any, at: Any) -> Any:
+    """NaN stays NaN."""
+    del gate, at
+    zero = emit.constant(0.0)
+    return emit.builder.select(emit.builder.fcmp_ordered("<", value, zero), zero, value)
+
+
+def _gated(emit: Emitter, value: Any, gate: Any, at: Any) -> Any:
+    """The gradient in front of a ReLU, which had the output `gate`."""
+    zero = emit.constant(0.0)
+    return emit.builder.select(emit.builder.fcmp_ordered("<=", emit.load(gate, at), zero), zero, value)
+
+
+dense, dense_relu, dense_gated = _dense(_plain, "dense"), _dense(_relu, "dense_relu"), _dense(_gated, "dense_gated")
+
+
+def _emit_outer(typing_context, x, inputs, gradient, outputs, total, first):
+    """total[first + i outputs + o] += sum_s x[s, i] gradient[s, o] for a block of samples."""
+
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         emit = Emitter(context, builder, signature, arguments)
-        gradient, outputs, x, inputs, total, first = emit.arguments
-        rows, columns = {16: (4, 4), 8: (2, 4), 4: (4, 4)}[LANES]
+        x, inputs, gradient, outputs, total, first = emit.arguments
 
-        with (
-            cgutils.for_range(builder, builder.udiv(outputs, integer(rows))) as row,
-            cgutils.for_range(builder, builder.udiv(inputs, integer(columns))) as column,
-        ):
-            output, source = builder.mul(row.index, integer(rows)), builder.mul(column.index, integer(columns))
+        def columns(column: Any, vectors: int) -> None:
+            with cgutils.for_range(builder, builder.udiv(inputs, integer(_TILE))) as part:
+                source = builder.mul(part.index, integer(_TILE))
 
-            def step(i: Any, sums: list[Any]) -> list[Any]:
-                at = builder.mul(i, integer(LANES))
+                def activation(s: Any, k: int) -> Any:
+                    at = builder.add(builder.mul(s, inputs), builder.add(source, integer(k)))
+                    return builder.load(builder.gep(x, [at]))
 
-                def line(data: Any, feature: Any, k: int) -> Any:
-                    start = builder.mul(builder.add(feature, integer(k)), integer(PITCH))
-                    return emit.load(data, builder.add(start, at))
+                def slope(s: Any, v: int) -> Any:
+                    return emit.load(
+                        gradient, builder.add(builder.add(builder.mul(s, outputs), column), integer(v * LANES))
+                    )
 
-                lefts = [line(gradient, output, k) for k in range(rows)]
-                rights = [line(x, source, k) for k in range(columns)]
-                return [
-                    emit.fma(lefts[r], rights[c], sums[r * columns + c]) for r in range(rows) for c in range(columns)
+                places = [
+                    builder.add(
+                        builder.add(first, builder.mul(builder.add(source, integer(k)), outputs)),
+                        builder.add(column, integer(v * LANES)),
+                    )
+                    for k in range(_TILE)
+                    for v in range(vectors)
                 ]
+                before = [emit.load(total, at) for at in places]
+                for at, value in zip(places, _tile_sums(emit, integer(BLOCK), before, activation, slope)):
+                    emit.store(value, total, at)
 
-            sums = emit.reduce_loop(integer(BLOCK // LANES), [emit.constant(0.0)] * (rows * columns), step)
-            for group in range(0, rows * columns, LANES):
-                folded = emit.fold(sums[group : group + LANES])
-                for lane in range(LANES):
-                    r, c = divmod(group + lane, columns)
-                    offset = builder.add(builder.mul(builder.add(output, integer(r)), inputs), source)
-                    address = builder.gep(total, [builder.add(first, builder.add(offset, integer(c)))])
-                    value = emit.lane(folded, lane)
-                    builder.store(builder.fadd(builder.load(address), value), address)
+        _for_columns(emit, outputs, columns)
         return context.get_dummy_value()
 
-    return types.void(gradient, types.int64, x, types.int64, total, types.int64), generate
+    return types.void(x, types.int64, gradient, types.int64, total, types.int64), generate
 
 
 outer: Any = intrinsic(_emit_outer)
+
+
+def _emit_transpose(typing_context, x, x_start, x_pitch, rows, columns, y, y_start, y_pitch):
+    """y[y_start + c y_pitch + r] = x[x_start + r x_pitch + c] for so many rows r and columns c, multiples of 16."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        emit = Emitter(context, builder, signature, arguments)
+        x, x_start, x_pitch, rows, columns, y, y_start, y_pitch = emit.arguments
+        with (
+            cgutils.for_range(builder, builder.udiv(rows, integer(LANES))) as down,
+            cgutils.for_range(builder, builder.udiv(columns, integer(LANES))) as along,
+        ):
+            row, column = builder.mul(down.index, integer(LANES)), builder.mul(along.index, integer(LANES))
+
+            def line(start: Any, first: Any, pitch: Any, k: int, offset: Any) -> Any:
+                return builder.add(builder.add(start, offset), builder.mul(builder.add(first, integer(k)), pitch))
+
+            lines = [emit.load(x, line(x_start, row, x_pitch, k, column)) for k in range(LANES)]
+            for k, vector in enumerate(emit.transpose(lines)):
+                emit.store(vector, y, line(y_start, column, y_pitch, k, row))
+        return context.get_dummy_value()
+
+    numbers = types.int64, types.int64
+    return types.void(x, *numbers, *numbers, y, *numbers), generate
+
+
+transpose: Any = intrinsic(_emit_transpose)
 
 
 def _emit_multiply_adds(typing_context, out, rounds):
@@ -133,17 +207,17 @@ multiply_adds: Any = intrinsic(_emit_multiply_adds)
 
 
 @njit
-def dense_loops(weights, first, outputs, inputs, x, y):
-    """The portable twin of `dense`."""
+def dense_loops(x, inputs, weights, first, outputs, y):
+    """The portable twin of `dense`; the others finish what it computes."""
     for o in range(outputs):
-        y[o] = 0.0
+        y[:, o] = 0.0
         for i in range(inputs):
-            y[o] += weights[first + o * inputs + i] * x[i]
+            y[:, o] += weights[first + i * outputs + o] * x[:, i]
 
 
 @njit
-def outer_loops(gradient, outputs, x, inputs, total, first):
+def outer_loops(x, inputs, gradient, outputs, total, first):
     """The portable twin of `outer`."""
-    for o in range(outputs):
-        for i in range(inputs):
-            total[first + o * inputs + i] += (gradient[o] * x[i]).sum()
+    for i in range(inputs):
+        for o in range(outputs):
+            total[first + i * outputs + o] += (x[:, i] * gradient[:, o]).sum()

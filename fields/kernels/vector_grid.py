@@ -1,7 +1,7 @@
 """The inner loops of the hash grid over one block of samples and one level, written as LLVM vector code for numba.
 
-Corners are found for a vector of samples at a time, all in registers. The table is read and written sample by sample, an
-entry's features at once: on random addresses that is as fast as the processor's gathers, and it works on all of them.
+Corners are found for a vector of samples at a time, all in registers. The table is read and written sample by sample,
+an entry's features at once: on random addresses that is as fast as the processor's gathers, and works on any processor.
 Arrays are C-contiguous; what belongs to a block's corners is a matrix [corner, BLOCK]. `corners_loops`, `gather_loops`
 and `scatter_loops` are the portable twins that tests hold them to.
 """
