@@ -18,7 +18,7 @@ else:
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("fields", "render", "datasets", "configs", "tools")  # each may import those before it
-RENDER_MAY_TAKE = ("neufield.fields.kernels.dispatch", "neufield.fields.kernels.numba_runtime")
+RENDER_MAY_TAKE = tuple(f"neufield.fields.kernels.{name}" for name in ("dispatch", "numba_runtime", "vector_code"))
 HOMELESS = {"utils", "util", "helpers", "helper", "common", "misc"}
 PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 HEAVY = {"imageio", "torchmetrics", "open3d", "skimage", "trimesh", "viser", "pycolmap", "xatlas", "tensorboard"}

@@ -1,4 +1,4 @@
-"""Rays through the occupancy grid on the CPU: one compiled loop per ray that leaps over empty cells."""
+"""Rays through the occupancy grid on the CPU: vectors of rays that leap over empty cells together."""
 
 import math
 
@@ -9,7 +9,9 @@ from torch import Tensor
 
 from ...fields.kernels.numba_runtime import CHUNKS, exact, exact_parallel
 from ...fields.kernels.numba_runtime import supports as supports
+from ...fields.kernels.vector_code import LANES
 from ..samples import Rays, Round, Samples, Stepping
+from .vector_march import DIRECTION, END, HIT, ORIGIN, PLACE, STATE_ROWS, T_END, look
 
 # No kernel here is compiled with fastmath: a fused multiply-add would put a sample into another cell than the reference
 # does.
@@ -31,7 +33,7 @@ def advance(
     """Takes the next `limit` occupied candidates of every living ray; see the reference."""
     origins, directions = rays.origins.numpy(), rays.directions.numpy()
     living, begin = alive.numpy(), places.numpy()
-    curve = np.array([stepping.smallest, stepping.cone_angle, stepping.largest], np.float64)
+    curve = _curve_of(stepping)
     found = np.empty((len(living), limit), np.int32)
     starts = np.zeros(len(living) + 1, np.int64)
     _collect(
@@ -42,7 +44,8 @@ def advance(
         t_ends.numpy(),
         reached.numpy(),
         bits.numpy(),
-        room.numpy(),
+        room.numpy() if room.numel() else np.zeros(1, np.uint8),
+        room.numel() > 0,
         resolution,
         cascades,
         curve,
@@ -175,39 +178,23 @@ def _place_kept(keep, ray_starts, owner, t_starts, t_ends, positions, features, 
                 known[feature, target[k]] = features[feature, source[k]]
 
 
+def _curve_of(stepping: Stepping) -> np.ndarray:
+    """What defines `Stepping.distance`: smallest, cone angle, s_near, s_far, near, far, largest."""
+    smallest, cone, largest = stepping.smallest, stepping.cone_angle, stepping.largest
+    near, far = (smallest / cone, largest / cone) if cone else (math.inf, math.inf)
+    s_near = 1.0 / cone if cone else math.inf
+    s_far = s_near + math.log(largest / smallest) / cone if cone else math.inf
+    return np.array([smallest, cone, s_near, s_far, near, far, largest], np.float32)
+
+
 @exact
 def _distance(s, curve):
     """`Stepping.distance` in the same float32 arithmetic."""
-    smallest, cone = np.float32(curve[0]), curve[1]
-    if cone == 0.0:
+    smallest, cone, s_near, s_far, near, _, largest = curve
+    if s < s_near or cone == np.float32(0.0):
         return s * smallest
-    s_near = np.float32(1.0 / cone)
-    if s < s_near:
-        return s * smallest
-    far = np.float32(1.0 / cone + math.log(curve[2] / curve[0]) / cone)
-    grown = np.float32(curve[0] / cone) * np.exp((min(s, far) - s_near) * np.float32(cone))
-    return grown + max(s - far, np.float32(0.0)) * np.float32(curve[2])
-
-
-@exact
-def _place(t, curve):
-    """`Stepping.place`; only used to leap, with a margin."""
-    if curve[1] == 0.0:
-        return t / curve[0]
-    near, far = curve[0] / curve[1], curve[2] / curve[1]
-    if t < near:
-        return t / curve[0]
-    return (1.0 + math.log(min(t, far) / near)) / curve[1] + max(t - far, 0.0) / curve[2]
-
-
-@exact
-def _exit(position, direction, low, high):
-    """How far along the ray an interval of one axis is left."""
-    if direction > 0.0:
-        return (high - position) / direction
-    if direction < 0.0:
-        return (low - position) / direction
-    return np.float32(np.inf)
+    grown = near * np.exp((min(s, s_far) - s_near) * cone)
+    return grown + max(s - s_far, np.float32(0.0)) * largest
 
 
 @exact
@@ -232,60 +219,64 @@ def _cell(position, shrink, resolution):
     return min(max(int(math.floor(scaled)), 0), resolution - 1)
 
 
-_ROUNDING = np.float32(2.0**-21)  # of a position, relative to its distances
-
-
 @exact_parallel
 def _collect(
-    origins, directions, alive, places, t_ends, reached, bits, room, resolution, cascades, curve, found, counts
+    origins,
+    directions,
+    alive,
+    places,
+    t_ends,
+    reached,
+    bits,
+    room,
+    surveyed,
+    resolution,
+    cascades,
+    curve,
+    found,
+    counts,
 ):
-    half = np.float32(0.5)
+    limit = found.shape[1]
     for chunk in prange(CHUNKS):
-        for slot in range(len(alive) * chunk // CHUNKS, len(alive) * (chunk + 1) // CHUNKS):
-            ray = alive[slot]
-            ox, oy, oz = origins[ray, 0], origins[ray, 1], origins[ray, 2]
-            dx, dy, dz = directions[ray, 0], directions[ray, 1], directions[ray, 2]
-            place, t_end = places[ray], t_ends[ray]
-            candidate = reached[ray]
-            taken = 0
-            while taken < found.shape[1]:
-                t = _distance(place + (np.float32(candidate) + half), curve)
-                if not t < t_end:
-                    break
-                x, y, z = ox + dx * t, oy + dy * t, oz + dz * t
-                cascade, i, j, k = locate(x, y, z, resolution, cascades)
-                if cascade < 0:
-                    candidate += 1
+        state = np.zeros((STATE_ROWS, LANES), np.float32)
+        candidate, outcome = np.zeros(LANES, np.int32), np.empty(LANES, np.int32)
+        slots, taken = np.full(LANES, -1, np.int64), np.zeros(LANES, np.int64)
+        following, last = len(alive) * chunk // CHUNKS, len(alive) * (chunk + 1) // CHUNKS
+        outcome[:] = END
+        remaining = last - following
+        while remaining:
+            for lane in range(LANES):
+                if outcome[lane] == HIT:
+                    found[slots[lane], taken[lane]] = candidate[lane]
+                    taken[lane] += 1
+                    candidate[lane] += 1
+                    if taken[lane] < limit:
+                        continue
+                elif outcome[lane] != END:
+                    candidate[lane] = outcome[lane]
                     continue
-                side = np.float32(1 << cascade)
-                index = ((cascade * resolution + i) * resolution + j) * resolution + k
-                if (bits[index >> 3] >> (index & 7)) & 1:
-                    found[slot, taken] = candidate
-                    taken += 1
-                    candidate += 1
-                    continue
-                low_i, low_j, low_k, high_i, high_j, high_k = i, j, k, i + 1, j + 1, k + 1
-                if room.size:
-                    near = np.int64(room[cascade, i >> 2, j >> 2, k >> 3])
-                    if near:
-                        low_i, high_i = ((i >> 2) - near + 1) << 2, ((i >> 2) + near) << 2
-                        low_j, high_j = ((j >> 2) - near + 1) << 2, ((j >> 2) + near) << 2
-                        low_k, high_k = ((k >> 3) - near + 1) << 3, ((k >> 3) + near) << 3
-                width = side / np.float32(resolution)
-                corner = half - half * side
-                # So close to a face, rounding decides in which cell a candidate lies: it is left earlier by as much.
-                slack = _ROUNDING * (t + side)
-                leave = min(
-                    _exit(x, dx, corner + width * low_i + slack, corner + width * high_i - slack),
-                    _exit(y, dy, corner + width * low_j + slack, corner + width * high_j - slack),
-                    _exit(z, dz, corner + width * low_k + slack, corner + width * high_k - slack),
-                )
-                # Candidates whose midpoint lies surely within this emptiness are not looked at; the margin is for
-                # rounding.
-                leap = _place(min(t + leave, t_end), curve) - place - 0.5
-                candidate = max(candidate + 1, int(math.ceil(leap - 0.01)))
-            reached[ray] = candidate
-            counts[slot + 1] = taken
+                # This ray takes no further part; the next one takes its lane.
+                if slots[lane] >= 0:
+                    reached[alive[slots[lane]]] = candidate[lane]
+                    counts[slots[lane] + 1] = taken[lane]
+                    remaining -= 1
+                    slots[lane] = -1
+                    state[T_END, lane] = 0.0
+                if following < last:
+                    slots[lane], taken[lane] = following, 0
+                    _enter(state, lane, origins, directions, places, t_ends, alive[following])
+                    candidate[lane] = reached[alive[following]]
+                    following += 1
+            look(state, candidate, bits, room, surveyed, resolution, cascades, curve, outcome)
+
+
+@exact
+def _enter(state, lane, origins, directions, places, t_ends, ray):
+    for axis in range(3):
+        state[ORIGIN + axis, lane] = origins[ray, axis]
+        state[DIRECTION + axis, lane] = directions[ray, axis]
+    state[PLACE, lane] = places[ray]
+    state[T_END, lane] = t_ends[ray]
 
 
 @exact_parallel
