@@ -1,21 +1,17 @@
 """Real spherical harmonics of directions, up to band 3: what a colour needs to know of the view."""
 
-import math
 from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from . import kernels
 from .features import check_features
+from .kernels import spherical_harmonics_reference
+from .kernels.dispatch import select
 
 Degree = Literal[1, 2, 3, 4]
-
-# Factors that make each polynomial's square integrate to 1 over the unit sphere, named by band and order |m|.
-_B0 = math.sqrt(1 / (4 * math.pi))
-_B1 = math.sqrt(3 / (4 * math.pi))
-_B2M0, _B2M1, _B2M2 = (math.sqrt(k / math.pi) for k in (5 / 16, 15 / 4, 15 / 16))
-_B3M0, _B3M1, _B3M2, _B3M3 = (math.sqrt(k / math.pi) for k in (7 / 16, 21 / 32, 105 / 16, 35 / 32))
 
 
 class SphericalHarmonics(nn.Module):
@@ -67,39 +63,11 @@ def spherical_harmonics(
         ValueError: There is no such degree.
     """
     _check_degree(degree)
-    x, y, z = directions.unbind(dim=-1)
-    values = [torch.full_like(x, _B0)]
-    if degree > 1:
-        values += [-_B1 * y, _B1 * z, -_B1 * x]
-    if degree > 2:
-        values += _band_2(x, y, z)
-    if degree > 3:
-        values += _band_3(x, y, z)
-    # In memory [harmonic, direction]: every value is written for all directions at once, and networks read it so.
-    return torch.stack(values).movedim(0, -1)
-
-
-def _band_2(x: Tensor, y: Tensor, z: Tensor) -> list[Tensor]:
-    return [
-        _B2M1 * x * y,
-        -_B2M1 * y * z,
-        _B2M0 * (3 * z * z - 1),
-        -_B2M1 * x * z,
-        _B2M2 * (x * x - y * y),
-    ]
-
-
-def _band_3(x: Tensor, y: Tensor, z: Tensor) -> list[Tensor]:
-    xx, yy, zz = x * x, y * y, z * z
-    return [
-        -_B3M3 * y * (3 * xx - yy),
-        2 * _B3M2 * x * y * z,
-        -_B3M1 * y * (5 * zz - 1),
-        _B3M0 * z * (5 * zz - 3),
-        -_B3M1 * x * (5 * zz - 1),
-        _B3M2 * z * (xx - yy),
-        -_B3M3 * x * (xx - 3 * yy),
-    ]
+    if directions.requires_grad and torch.is_grad_enabled():
+        return spherical_harmonics_reference.evaluate(directions, degree)
+    kernel = select("spherical_harmonics", package=kernels.__name__, device=directions.device, dtype=directions.dtype)
+    values: Tensor = kernel.forward(directions.reshape(-1, 3), degree)
+    return values if directions.ndim == 2 else values.reshape(*directions.shape[:-1], degree * degree)
 
 
 def _check_degree(degree: int) -> None:

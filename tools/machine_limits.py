@@ -15,65 +15,77 @@ from numba import get_num_threads, prange
 from ..fields.kernels.numba_runtime import compiled_parallel
 from ..fields.kernels.vector_code import LANES
 from ..fields.kernels.vector_dense import REGISTER_SUMS, multiply_adds
+from ..fields.kernels.vector_grid import add_pairs, read_pairs
 
-_ROUNDS = 1 << 20
-_READS = 1 << 20
-_COPIED = 1 << 24  # floats, far more than any cache holds
+_ROUNDS = 1 << 18
+_ACCESSES = 1 << 19
+_COPIED = 1 << 23  # floats, far more than any cache holds
 
 
 @dataclass(frozen=True)
-class MachineLimits:
-    """The most that all threads together reach, per second.
+class Work:
+    """Something that a machine does so many times in a call.
 
     Attributes:
-        multiply_adds: In float32 vectors, operands in registers.
-        copied_bytes: Read and written, from memory to memory.
-        reads: Random reads of two neighbouring floats (8 bytes), by the log2 of a thread's table's entries.
-        additions: Random additions to two neighbouring floats, likewise.
+        operations: Per call.
+        run: The call.
     """
 
-    multiply_adds: float
-    copied_bytes: float
-    reads: dict[int, float]
-    additions: dict[int, float]
+    operations: float
+    run: Callable[[], Any]
 
 
-def measure_limits(log2_table_sizes: Sequence[int], *, repeats: int = 7) -> MachineLimits:
-    """Measures all of them; takes a few seconds.
-
-    Args:
-        log2_table_sizes: Tables to read from and add to, as powers of two of entries of two floats.
-        repeats: Runs per measurement, of which the median counts.
-    """
+def multiply_add_work() -> Work:
+    """Multiply-adds of float32 vectors, operands in registers, in all threads."""
     threads = get_num_threads()
     out = np.zeros((threads, LANES * REGISTER_SUMS), np.float32)
-    multiplied = threads * _ROUNDS * LANES * REGISTER_SUMS
+    return Work(threads * _ROUNDS * LANES * REGISTER_SUMS, lambda: _multiply(out, _ROUNDS))
+
+
+def copy_work() -> Work:
+    """Bytes read and written, from memory to memory."""
     source, target = np.ones(_COPIED, np.float32), np.zeros(_COPIED, np.float32)
-    reads: dict[int, float] = {}
-    additions: dict[int, float] = {}
-    for size in log2_table_sizes:
-        tables = np.ones((threads, 1 << size, 2), np.float32)
-        places = np.random.default_rng(0).integers(0, 1 << size, (threads, _READS), dtype=np.uint32)
-        total = threads * _READS
-        reads[size] = total / median_seconds(lambda t=tables, p=places: _read(t, p, out), repeats)
-        additions[size] = total / median_seconds(lambda t=tables, p=places: _add(t, p), repeats)
-    return MachineLimits(
-        multiplied / median_seconds(lambda: _multiply(out, _ROUNDS), repeats),
-        2.0 * source.nbytes / median_seconds(lambda: _copy(source, target), repeats),
-        reads,
-        additions,
-    )
+    return Work(2.0 * source.nbytes, lambda: _copy(source, target))
 
 
-def median_seconds(call: Callable[[], Any], repeats: int) -> float:
-    """The median time of a call, after one that does not count."""
-    call()
-    times: list[float] = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+def read_work(log2_table_size: int) -> Work:
+    """Random reads of two neighbouring floats (8 bytes) from tables of so many entries, one for each thread."""
+    tables, places = _tables(log2_table_size)
+    out = np.zeros((len(tables), 2 * LANES), np.float32)
+    return Work(places.size, lambda: _read(tables, places, out))
+
+
+def addition_work(log2_table_size: int) -> Work:
+    """Random additions to two neighbouring floats, likewise."""
+    tables, places = _tables(log2_table_size)
+    return Work(places.size, lambda: _add(tables, places))
+
+
+def _tables(log2_table_size: int) -> tuple[np.ndarray, np.ndarray]:
+    threads = get_num_threads()
+    places = np.random.default_rng(0).integers(0, 1 << log2_table_size, (threads, _ACCESSES), dtype=np.uint32)
+    return np.zeros((threads, 1 << log2_table_size, 2), np.float32), places
+
+
+def rates(works: Sequence[Work], repeats: int) -> list[list[float]]:
+    """Operations per second of each work, `repeats` times: all are run in turn, after one turn that does not count.
+
+    What is compared is so measured within the same fraction of a second, for a machine's speed changes.
+    """
+    found: list[list[float]] = [[] for _ in works]
+    for turn in range(repeats + 1):
+        for work, values in zip(works, found):
+            start = time.perf_counter()
+            work.run()
+            seconds = time.perf_counter() - start
+            if turn:
+                values.append(work.operations / seconds)
+    return found
+
+
+def median_ratio(numerators: Sequence[float], denominators: Sequence[float]) -> float:
+    """The median over the turns of one rate divided by the other."""
+    return statistics.median(one / other for one, other in zip(numerators, denominators))
 
 
 @compiled_parallel
@@ -91,20 +103,10 @@ def _copy(source, target):
 @compiled_parallel
 def _read(tables, places, out):
     for thread in prange(len(tables)):
-        table, order = tables[thread], places[thread]
-        first = np.float32(0.0)
-        second = np.float32(0.0)
-        for place in order:
-            first += table[place, 0]
-            second += table[place, 1]
-        out[thread, 0] = first
-        out[thread, 1] = second
+        read_pairs(tables[thread], places[thread], len(places[thread]), out[thread])
 
 
 @compiled_parallel
 def _add(tables, places):
     for thread in prange(len(tables)):
-        table, order = tables[thread], places[thread]
-        for place in order:
-            table[place, 0] += np.float32(1.0)
-            table[place, 1] += np.float32(2.0)
+        add_pairs(tables[thread], places[thread], len(places[thread]))

@@ -15,7 +15,7 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .vector_code import FLOAT, INTEGERS, LANES, SHORT, Emitter, integer
+from .vector_code import FLOAT, INTEGER, INTEGERS, LANES, SHORT, Emitter, integer
 
 BLOCK = 128  # samples: entries and weights of their 8 corners, 8 KiB, stay in the first-level cache
 _FEATURE_COUNTS = (1, 2, 4, 8)
@@ -141,7 +141,7 @@ def _corner(emit: Emitter, corner: Any, sample: Any, entry: Any, weight: Any, fe
     """Where the features of one corner of one sample begin, and its weight for each of them."""
     builder = emit.builder
     at = builder.add(builder.mul(corner, integer(BLOCK)), sample)
-    index = builder.zext(builder.load(builder.gep(entry, [at])), at.type)
+    index = builder.zext(builder.load(builder.gep(entry, [at])), INTEGER)
     return builder.mul(index, integer(features)), emit.spread(builder.load(builder.gep(weight, [at])), features)
 
 
@@ -174,6 +174,63 @@ def _emit_scatter(typing_context, table, first, features, entry, weight, corners
 
 
 scatter: Any = intrinsic(_emit_scatter)
+
+
+_UNROLLED = 8
+_PAIR = ir.VectorType(FLOAT, 2)
+
+
+def _emit_read_pairs(typing_context, table, places, count, out):
+    """Adds up the pairs at so many places, a multiple of 8, in 8 sums that do not wait for one another.
+
+    As fast as pairs can be read at random places: what `gather` is measured by.
+    """
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        emit = Emitter(context, builder, signature, arguments)
+        table, places, count, out = emit.arguments
+
+        def step(i: Any, sums: list[Any]) -> list[Any]:
+            return [
+                builder.fadd(total, emit.load(table, at, _PAIR)) for total, at in zip(sums, _places(emit, i, places))
+            ]
+
+        start = [emit.constant(0.0, 2)] * _UNROLLED
+        sums = emit.reduce_loop(builder.udiv(count, integer(_UNROLLED)), start, step)
+        for total in sums[1:]:
+            sums[0] = builder.fadd(sums[0], total)
+        emit.store(sums[0], out, integer(0))
+        return context.get_dummy_value()
+
+    return types.void(table, places, types.int64, out), generate
+
+
+read_pairs: Any = intrinsic(_emit_read_pairs)
+
+
+def _emit_add_pairs(typing_context, table, places, count):
+    """Adds (1, 1) to the pairs at so many places, a multiple of 8, in turn: what `scatter` is measured by."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        emit = Emitter(context, builder, signature, arguments)
+        table, places, count = emit.arguments
+        with cgutils.for_range(builder, builder.udiv(count, integer(_UNROLLED))) as part:
+            for at in _places(emit, part.index, places):
+                emit.store(builder.fadd(emit.load(table, at, _PAIR), emit.constant(1.0, 2)), table, at)
+        return context.get_dummy_value()
+
+    return types.void(table, places, types.int64), generate
+
+
+add_pairs: Any = intrinsic(_emit_add_pairs)
+
+
+def _places(emit: Emitter, part: Any, places: Any) -> list[Any]:
+    """Where the pairs of the next 8 places begin."""
+    builder = emit.builder
+    first = builder.mul(part, integer(_UNROLLED))
+    loaded = (builder.load(builder.gep(places, [builder.add(first, integer(k))])) for k in range(_UNROLLED))
+    return [builder.mul(builder.zext(place, INTEGER), integer(2)) for place in loaded]
 
 
 @njit

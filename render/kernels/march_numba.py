@@ -1,6 +1,7 @@
 """Rays through the occupancy grid on the CPU: vectors of rays that leap over empty cells together."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -75,8 +76,8 @@ def merge(rounds: list[Round], rays: int) -> Samples:
     positions, known = np.empty((count, 3), np.float32), np.empty((width, count), np.float32)
     for round_arrays in arrays:
         _place_kept(*round_arrays, place, spans, owners, positions, known)
-    packed = (torch.from_numpy(array) for array in (spans[0], spans[1], owners, starts, positions))
-    return Samples(*packed, None if features is None else torch.from_numpy(known).T)
+    samples = Samples(*(torch.from_numpy(array) for array in (spans[0], spans[1], owners, starts, positions)))
+    return samples if features is None else replace(samples, features=torch.from_numpy(known).T)
 
 
 def _round_arrays(found: Round) -> tuple[np.ndarray, ...]:

@@ -111,14 +111,16 @@ def offsets(owner: Int[Tensor, " samples"], owners: int) -> Int[Tensor, "{owners
 
 def merge(rounds: list[Round], rays: int) -> Samples:
     """The samples that were kept, sorted by ray and within a ray by round; of `rays` rays in at least one round."""
-    columns = zip(*((*_columns(found.samples), found.features) for found in rounds))
+    samples = [found.samples for found in rounds]
     keep = torch.cat([found.keep for found in rounds]).nonzero()[:, 0]
-    *fixed, features = (None if column[0] is None else torch.cat(column)[keep] for column in columns)
-    owner, t_starts, t_ends, positions = fixed
-    order = torch.sort(owner, stable=True).indices
-    known = None if features is None else features[order]
-    return Samples(t_starts[order], t_ends[order], owner[order], offsets(owner, rays), positions[order], known)
-
-
-def _columns(samples: Samples) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    return samples.ray_indices, samples.t_starts, samples.t_ends, samples.positions
+    owner = torch.cat([part.ray_indices for part in samples])[keep]
+    order = keep[torch.sort(owner, stable=True).indices]
+    features = [found.features for found in rounds if found.features is not None]
+    return Samples(
+        torch.cat([part.t_starts for part in samples])[order],
+        torch.cat([part.t_ends for part in samples])[order],
+        torch.cat([part.ray_indices for part in samples])[order],
+        offsets(owner, rays),
+        torch.cat([part.positions for part in samples])[order],
+        torch.cat(features)[order] if features else None,
+    )

@@ -2,17 +2,18 @@
 
 import numpy as np
 import torch
-from numba import prange
+from numba import get_num_threads, prange
 from torch import Tensor
 
-from ...fields.kernels.numba_runtime import CHUNKS, exact, exact_parallel
+from ...fields.kernels.numba_runtime import CHUNKS, exact_parallel
 from ...fields.kernels.numba_runtime import supports as supports
 from .march_numba import locate
 
 
 def observe(values: Tensor, cells: Tensor, density: Tensor, decay: float) -> None:
     """Takes note, in place, of densities seen in cells: see the reference."""
-    _observe(values.numpy(), cells.numpy(), density.detach().contiguous().numpy(), np.float32(decay))
+    parts = 1 << (get_num_threads().bit_length() - 1)  # a power of two; the result is the same for any
+    _observe(values.numpy(), cells.numpy(), density.detach().contiguous().numpy(), np.float32(decay), parts)
 
 
 def cells_of(positions: Tensor, resolution: int, cascades: int) -> Tensor:
@@ -37,18 +38,21 @@ def _cells_of(positions, resolution, cascades, cells):
             cells[n] = ((cascade * resolution + i) * resolution + j) * resolution + k if cascade >= 0 else -1
 
 
-@exact
-def _observe(values, cells, density, decay):
+@exact_parallel
+def _observe(values, cells, density, decay, parts):
+    # A part looks after the cells whose bits above the sixth are its number: no two write to one cell.
     # The sign bit marks a cell that has decayed in this call: values are never negative outside it.
-    for cell in cells:
-        if cell >= 0 and values[cell] >= np.float32(0.0) and not np.signbit(values[cell]):
-            values[cell] = -(values[cell] * decay)
-    for i, cell in enumerate(cells):
-        if cell >= 0 and density[i] > abs(values[cell]):
-            values[cell] = -density[i]
-    for cell in cells:
-        if cell >= 0:
-            values[cell] = abs(values[cell])
+    for part in prange(parts):
+        for cell in cells:
+            mine = cell >= 0 and (cell >> 6) & (parts - 1) == part
+            if mine and values[cell] >= np.float32(0.0) and not np.signbit(values[cell]):
+                values[cell] = -(values[cell] * decay)
+        for i, cell in enumerate(cells):
+            if cell >= 0 and (cell >> 6) & (parts - 1) == part and density[i] > abs(values[cell]):
+                values[cell] = -density[i]
+        for cell in cells:
+            if cell >= 0 and (cell >> 6) & (parts - 1) == part:
+                values[cell] = abs(values[cell])
 
 
 @exact_parallel
