@@ -4,7 +4,7 @@ Axes are OpenCV's: x right, y down, z forward. Pixel (0, 0) is the image's top-l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -88,6 +88,12 @@ class Cameras:
         rotation = similarity.rotation.to(pose.device) @ pose[:, :, :3].double()
         moved = torch.cat([rotation, similarity.apply(pose[:, :, 3].double())[:, :, None]], dim=2).to(pose.dtype)
         return Cameras(moved, self.focal, self.center, self.distortion, self.fisheye, self.sizes)
+
+    def resized(self, factor: Float[Tensor, "cameras"]) -> "Cameras":
+        """The same views with so many times as many pixels a side; sizes are rounded to whole pixels, at least one."""
+        sizes = (self.sizes * factor[:, None]).round().long().clamp(min=1)
+        scale = sizes / self.sizes
+        return replace(self, focal=self.focal * scale, center=self.center * scale, sizes=sizes)
 
     def project(
         self, points: Float[Tensor, "n 3"], camera_indices: Int[Tensor, "n"]

@@ -1,5 +1,6 @@
-"""`neufield bench nerf`: a whole training step of every backend, side by side in one run."""
+"""`neufield bench nerf`: a training step of every backend side by side, what it consists of, and what a run gets."""
 
+import json
 import statistics
 import time
 from collections.abc import Callable
@@ -12,28 +13,59 @@ import torch
 
 from ..configs.nerf_config import NerfConfig
 from ..configs.run_options import Backend
+from ..datasets import PosedScene
+from ..fields.kernels.dispatch import timed_kernels
 from .bench_rows import Row
 from .device import quiet_torch_threads
 from .fitting import Fitter
 from .nerf import NerfTask, fit_settings, resolved
-from .nerf_run import load_scene
+from .nerf_run import load_scene, open_model, read_config
+from .nerf_run import start as start_run
 from .progress import Progress
+from .radiance_model import RadianceModel
 from .run_folder import RunFolder
+from .scene_file import as_trained
+
+_TIMED_STEPS = 50
+_PARTS = {
+    "hash grid forward": ("hash_grid forward",),
+    "hash grid backward": ("hash_grid backward",),
+    "networks forward": ("mlp forward",),
+    "networks backward": ("mlp backward",),
+    "optimiser": ("adam step",),
+    "march": ("march advance", "march merge", "march survey", "composite thin"),
+    "compositing": ("composite forward", "composite backward"),
+    "occupancy": ("occupancy observe", "occupancy cells_of", "occupancy pack"),
+}
+_FRAME_SIDES = (400, 800)
+_FRAME_VIEWS = 3
 
 
-def bench_nerf(config: NerfConfig, *, warm_up_steps: int = 300, repeats: int = 7, progress: Progress) -> list[Row]:
+def bench_nerf(
+    config: NerfConfig, *, warm_up_steps: int = 300, repeats: int = 7, curve: bool = False, progress: Progress
+) -> list[Row]:
     """Times a whole training step of every backend that runs on this CPU, from the same half-trained state.
 
     Args:
         config: Settings of the run; `data` may be the built-in scene.
         warm_up_steps: Steps of the fast backend before the clock starts, so that the occupancy grid has taken shape.
         repeats: Timed steps per backend; they alternate, and the median counts.
+        curve: Also train a run to the end that the settings give, score it on its held-out photos, and time frames.
         progress: Told what happens.
     """
-    device, threads = torch.device("cpu"), torch.get_num_threads()
     scene = load_scene(config)
-    with TemporaryDirectory() as folder, quiet_torch_threads(device):
-        run = RunFolder(Path(folder))
+    with TemporaryDirectory() as folder:
+        rows = _step_rows(config, scene, RunFolder(Path(folder)), warm_up_steps, repeats, progress)
+        if curve:
+            rows += _run_rows(replace(config, runs=Path(folder), name="bench"), progress)
+    return rows
+
+
+def _step_rows(
+    config: NerfConfig, scene: PosedScene, run: RunFolder, warm_up_steps: int, repeats: int, progress: Progress
+) -> list[Row]:
+    device, threads = torch.device("cpu"), torch.get_num_threads()
+    with quiet_torch_threads(device):
         fitters: dict[Backend, Fitter] = {}
         for backend in ("numba", "reference"):
             settings = replace(_settled(resolved(config, scene)), backend=backend, steps=10_000, seconds=None)
@@ -51,7 +83,53 @@ def bench_nerf(config: NerfConfig, *, warm_up_steps: int = 300, repeats: int = 7
         for _ in range(repeats):
             for backend, fitter in fitters.items():
                 times[backend].append(_seconds(fitter.one_step, threads=threads if backend == "reference" else 1))
-    return _rows(times)
+        return [*_rows(times), *_part_rows(fitters["numba"])]
+
+
+def _part_rows(fitter: Fitter) -> list[Row]:
+    """What a step consists of, largest first."""
+    start = time.perf_counter()
+    with timed_kernels() as seconds:
+        for _ in range(_TIMED_STEPS):
+            fitter.one_step()
+    whole = time.perf_counter() - start
+    shares = {part: sum(seconds[name] for name in names) / whole for part, names in _PARTS.items()}
+    other = sum(seconds.values()) / whole - sum(shares.values())
+    shares |= {"other kernels": other, "between kernels": 1.0 - sum(seconds.values()) / whole}
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return [Row(f"part of a step: {part}", 100.0 * share, "%") for part, share in ordered]
+
+
+def _run_rows(config: NerfConfig, progress: Progress) -> list[Row]:
+    """A run's held-out PSNR while it trained and at its end, and what frames cost afterwards."""
+    progress.say(f"Training for {config.seconds:g} s." if config.seconds else f"Training {config.steps} steps.")
+    start_run(replace(config, quiet=True))
+    run = RunFolder.open(config.runs / config.name) if config.name else None
+    assert run is not None
+    settings, rows = read_config(run), []
+    for line in run.read_metrics():
+        if "held_out" in line:
+            name = f"held-out PSNR after {line['seconds']:.0f} s, {line['step']} steps"
+            rows.append(Row(name, line["held_out"]["psnr"], "dB"))
+    content = json.loads(run.evaluation.read_text(encoding="utf-8"))
+    protocol = content["protocol"]
+    rows.append(Row(f"the same, all pixels of {len(content['views'])} views", content["mean"]["psnr"], "dB"))
+    progress.say(f"Scored: {protocol['views']}; {protocol['resolution']}; {protocol['background']}.")
+    model, scene = open_model(run, settings), as_trained(run, load_scene(settings))
+    with quiet_torch_threads(torch.device("cpu")):
+        return rows + [_frame_row(model, scene, side) for side in _FRAME_SIDES]
+
+
+def _frame_row(model: RadianceModel, scene: PosedScene, side: int) -> Row:
+    """The median time of a frame whose longer side is so many pixels, over a few views."""
+    views = scene.test if len(scene.test) else scene.train
+    chosen = torch.linspace(0, len(views) - 1, _FRAME_VIEWS).round().long()
+    cameras = views.cameras[chosen]
+    cameras = cameras.resized(side / cameras.sizes.amax(dim=1))
+    renderer, black = model.renderer(), torch.zeros(3)
+    times = [_seconds(lambda i=i: renderer.render_image(cameras, i, black), threads=1) for i in range(len(cameras))]
+    width, height = (int(size) for size in cameras.sizes[0])
+    return Row(f"frame of {width}x{height}", statistics.median(times), "s")
 
 
 def _settled(config: NerfConfig) -> NerfConfig:

@@ -7,7 +7,7 @@ from typing import Literal, TypeVar, get_args
 import tyro
 
 from ..configs.loading import ConfigError, build, merge, read_preset, read_task_settings
-from ..configs.nerf_config import NerfConfig, Preset
+from ..configs.nerf_config import Background, NerfConfig, Preset
 from ..configs.run_options import Backend, Positional, RunOptions
 
 _DEMO_SECONDS = 60.0
@@ -74,6 +74,10 @@ class BenchOptions:
     machine can do at most."""
     data: Path | None = None
     """nerf: a folder of posed photos; by default the built-in scene."""
+    background: Background = "auto"
+    """nerf: as in training."""
+    seconds: float | None = None
+    """nerf: also train a run for so long, score its held-out photos and time frames."""
     repeats: int = 7
     """How often everything is timed; the median counts."""
     json: Path | None = None
@@ -184,8 +188,10 @@ def bench_command(arguments: list[str]) -> str:
         from .bench_nerf import bench_nerf
         from .nerf_run import BUILT_IN
 
-        config = NerfConfig(data=options.data or BUILT_IN)
-        rows = bench_nerf(config, repeats=options.repeats, progress=progress)
+        config = NerfConfig(
+            data=options.data or BUILT_IN, background=options.background, seconds=options.seconds, steps=None
+        )
+        rows = bench_nerf(config, repeats=options.repeats, curve=options.seconds is not None, progress=progress)
     if options.json is not None:
         write_json(options.json, rows)
     progress.say(table(rows))

@@ -10,16 +10,22 @@ import importlib
 import importlib.util
 import logging
 import os
+import time
+from collections import defaultdict
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
+from typing import Any
 
 import torch
 
 _PREFERENCE = {"cpu": ("numba", "reference"), "cuda": ("triton", "reference")}
 _override: ContextVar[str] = ContextVar("neufield_backend", default="auto")
 _log = logging.getLogger("neufield")
+
+
+_seconds: ContextVar[dict[str, float] | None] = ContextVar("neufield_kernel_seconds", default=None)
 
 
 class BackendError(ValueError):
@@ -36,9 +42,42 @@ def use_backend(backend: str) -> Generator[None]:
         _override.reset(token)
 
 
-def select(
-    operation: str, *, package: str, device: torch.device, dtype: torch.dtype, backend: str = "auto"
-) -> ModuleType:
+@contextmanager
+def timed_kernels() -> Generator[dict[str, float]]:
+    """Inside the `with` block, the seconds in kernels add up in the dictionary it gives: by operation and function.
+
+    Only kernels that are selected inside count. For the CPU: on other devices kernels end after their call does.
+    """
+    seconds: dict[str, float] = defaultdict(float)
+    token = _seconds.set(seconds)
+    try:
+        yield seconds
+    finally:
+        _seconds.reset(token)
+
+
+class _Timed:
+    """A kernel module whose functions are timed."""
+
+    def __init__(self, module: ModuleType, operation: str, seconds: dict[str, float]) -> None:
+        self._module, self._operation, self._seconds = module, operation, seconds
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._module, name)
+        if not callable(value):
+            return value
+
+        def timed(*arguments: Any, **options: Any) -> Any:
+            start = time.perf_counter()
+            try:
+                return value(*arguments, **options)
+            finally:
+                self._seconds[f"{self._operation} {name}"] += time.perf_counter() - start
+
+        return timed
+
+
+def select(operation: str, *, package: str, device: torch.device, dtype: torch.dtype, backend: str = "auto") -> Any:
     """Picks the module that runs `operation` for tensors of this device and dtype.
 
     The choice is made by the innermost `use_backend`, else the environment variable NEUFIELD_BACKEND, else `backend`,
@@ -50,7 +89,9 @@ def select(
     """
     override = _override.get()
     chosen = override if override != "auto" else os.environ.get("NEUFIELD_BACKEND") or backend
-    return _select(operation, package, device.type, dtype, chosen)
+    module = _select(operation, package, device.type, dtype, chosen)
+    seconds = _seconds.get()
+    return module if seconds is None else _Timed(module, operation, seconds)
 
 
 @functools.cache

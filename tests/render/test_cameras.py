@@ -209,3 +209,18 @@ def test_refuses_tangential_distortion_that_folds() -> None:
     cameras = Cameras.from_colmap("OPENCV", params, world_from_camera=random_poses(1), size=SIZE)
     with pytest.raises(ValueError, match="camera 0: its tangential distortion cannot be inverted"):
         cameras.rays(torch.zeros(1, 2).double(), torch.zeros(1, dtype=torch.int64))
+
+
+def test_resized_cameras_see_the_same():
+    """A point keeps its place relative to the picture's sides, for whole factors exactly."""
+    cameras = Cameras.from_colmap(
+        "OPENCV",
+        [80.0, 90.0, 51.0, 39.0, 0.1, -0.05, 0.01, 0.02],
+        world_from_camera=torch.eye(4)[None, :3],
+        size=(100, 80),
+    )
+    larger = cameras.resized(torch.tensor([2.5]))
+    assert larger.sizes.tolist() == [[250, 200]]
+    points, indices = torch.tensor([[0.1, -0.2, 1.0]]), torch.zeros(1, dtype=torch.long)
+    torch.testing.assert_close(larger.project(points, indices)[0], 2.5 * cameras.project(points, indices)[0])
+    assert cameras.resized(torch.tensor([1e-3])).sizes.tolist() == [[1, 1]]

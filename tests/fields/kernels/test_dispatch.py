@@ -102,3 +102,15 @@ def test_gradients_come_from_the_backend_that_ran_forward(inside: str):
     assert network.weights.grad is not None
     assert grid.table.grad.any()
     assert network.weights.grad.any()
+
+
+def test_seconds_in_kernels_are_counted_inside_the_block_alone():
+    grid = HashGrid(levels=2, log2_table_size=8, finest=32.0, backend="reference")
+    x = torch.rand(5, 3)
+    with dispatch.timed_kernels() as seconds:
+        grid(x).sum().backward()
+    assert seconds.keys() == {"hash_grid forward", "hash_grid backward"}
+    assert all(value > 0.0 for value in seconds.values())
+    before = dict(seconds)
+    grid(x)
+    assert seconds == before
