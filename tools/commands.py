@@ -69,9 +69,9 @@ class ResumeOptions(RunChoice):
 class BenchOptions:
     """Times every CPU backend side by side, in one run; ratios tell, absolute times depend on the machine."""
 
-    part: Positional[Literal["nerf", "kernels"]] = "nerf"
-    """nerf: a whole training step, from the same half-trained state. kernels: one by one, and beside them what the
-    machine can do at most."""
+    part: Positional[Literal["nerf", "kernels", "image"]] = "nerf"
+    """nerf: a whole training step, from the same half-trained state, and what it consists of. kernels: one by one, and
+    beside them what the machine can do at most. image: a picture fitted as a field."""
     data: Path | None = None
     """nerf: a folder of posed photos; by default the built-in scene."""
     background: Background = "auto"
@@ -184,6 +184,10 @@ def bench_command(arguments: list[str]) -> str:
         from .bench_kernels import bench_kernels
 
         rows = bench_kernels(repeats=options.repeats, progress=progress)
+    elif options.part == "image":
+        from .bench_image import bench_image
+
+        rows = bench_image(repeats=options.repeats, progress=progress)
     else:
         from .bench_nerf import bench_nerf
         from .nerf_run import BUILT_IN

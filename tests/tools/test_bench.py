@@ -7,6 +7,7 @@ import pytest
 
 from neufield.configs.nerf_config import NerfConfig
 from neufield.datasets import write_synthetic_folder
+from neufield.tools.bench_image import bench_image
 from neufield.tools.bench_kernels import bench_kernels
 from neufield.tools.bench_nerf import bench_nerf
 from neufield.tools.bench_rows import summary, table, write_json
@@ -27,6 +28,31 @@ def test_a_training_step_is_ten_times_as_fast_as_the_reference(tmp_path: Path):
     assert step.against == "reference"
     assert step.ratio is not None
     assert step.ratio >= 10.0, summary(rows)
+
+
+@pytest.mark.slow
+def test_a_picture_is_learned_and_faster_than_by_the_reference():
+    rows = bench_image(repeats=3, progress=Progress(quiet=True))
+    print(table(rows))
+    assert (rows[0].ratio or 0.0) > 3.0, summary(rows)
+    scores = [row.value for row in rows if row.unit == "dB"]
+    assert len(scores) == 3
+    assert scores == sorted(scores)
+    assert scores[-1] > 25.0
+
+
+@pytest.mark.slow
+def test_a_run_s_curve_parts_and_frames_are_measured(tmp_path: Path):
+    write_synthetic_folder(tmp_path / "photos", train_views=10, test_views=2, size=50)
+    config = NerfConfig(data=tmp_path / "photos", seconds=2.0)
+    rows = bench_nerf(config, warm_up_steps=40, repeats=1, curve=True, progress=Progress(quiet=True))
+    print(table(rows))
+    parts = [row.value for row in rows if row.name.startswith("part of a step: ")]
+    assert sum(parts) == pytest.approx(100.0)
+    assert all(0.0 <= part < 80.0 for part in parts)
+    assert [row.unit for row in rows[-4:]] == ["dB", "dB", "s", "s"]
+    assert rows[-2].name == "frame of 400x400"
+    assert rows[-1].value > rows[-2].value
 
 
 @pytest.mark.slow
