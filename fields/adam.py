@@ -75,6 +75,10 @@ class Adam(torch.optim.Optimizer):
             state["count"] = state["count"].to(torch.int16)
 
     def _update(self, parameter: torch.nn.Parameter, group: dict[str, Any]) -> None:
+        if not parameter.is_contiguous():
+            raise ValueError(
+                f"Adam updates contiguous parameters, got strides {parameter.stride()}; make it contiguous."
+            )
         state = self.prepare(parameter)
         assert parameter.grad is not None
         kernel = select(

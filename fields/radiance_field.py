@@ -63,7 +63,7 @@ class RadianceField(nn.Module):
         self.density_network = MLP(
             grid.out_features, GEOMETRY_FEATURES, width=width, hidden_layers=density_layers, seed=seed, backend=backend
         )
-        self.direction_encoding = SphericalHarmonics(degree=4) if view_dependence else None
+        self.direction_encoding = SphericalHarmonics(degree=4, backend=backend) if view_dependence else None
         extra = self.direction_encoding.out_features if self.direction_encoding else 0
         self.color_network = MLP(
             GEOMETRY_FEATURES + extra, 3, width=width, hidden_layers=color_layers, seed=seed + 1, backend=backend

@@ -1,6 +1,6 @@
 """Real spherical harmonics of directions, up to band 3: what a colour needs to know of the view."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -19,22 +19,24 @@ class SphericalHarmonics(nn.Module):
 
     Args:
         degree: Number of bands, 1 to 4: 1, 4, 9 or 16 values.
+        backend: Which kernel runs, see `kernels.dispatch`.
 
     Raises:
         ValueError: There is no such degree.
     """
 
-    def __init__(self, degree: Degree = 4) -> None:
+    def __init__(self, degree: Degree = 4, *, backend: str = "auto") -> None:
         super().__init__()
         _check_degree(degree)
         self.in_features = 3
         self.out_features = degree * degree
         self.degree: Degree = degree
+        self.backend = backend
 
     def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
         """Encodes unit directions (..., 3)."""
         check_features(x, 3, self)
-        return spherical_harmonics(x, degree=self.degree)
+        return spherical_harmonics(x, degree=self.degree, backend=self.backend)
 
     def extra_repr(self) -> str:
         """What `print(module)` shows."""
@@ -42,7 +44,7 @@ class SphericalHarmonics(nn.Module):
 
 
 def spherical_harmonics(
-    directions: Float[Tensor, "*batch 3"], *, degree: Degree = 4
+    directions: Float[Tensor, "*batch 3"], *, degree: Degree = 4, backend: str = "auto"
 ) -> Float[Tensor, "*batch harmonics"]:
     """Evaluates the real spherical harmonics of bands 0 to degree - 1 as polynomials in x, y, z.
 
@@ -55,6 +57,7 @@ def spherical_harmonics(
         directions: Unit vectors in [-1, 1], not mapped to [0, 1]. Others are not normalised: the polynomials are just
             evaluated.
         degree: Number of bands, 1 to 4.
+        backend: Which kernel runs, see `kernels.dispatch`.
 
     Returns:
         degree^2 values per direction, orthonormal over the unit sphere.
@@ -63,11 +66,36 @@ def spherical_harmonics(
         ValueError: There is no such degree.
     """
     _check_degree(degree)
-    if directions.requires_grad and torch.is_grad_enabled():
-        return spherical_harmonics_reference.evaluate(directions, degree)
-    kernel = select("spherical_harmonics", package=kernels.__name__, device=directions.device, dtype=directions.dtype)
-    values: Tensor = kernel.forward(directions.reshape(-1, 3), degree)
+    values: Tensor = _Evaluate.apply(directions.reshape(-1, 3), degree, backend)  # pyright: ignore
     return values if directions.ndim == 2 else values.reshape(*directions.shape[:-1], degree * degree)
+
+
+class _Evaluate(torch.autograd.Function):
+    """Owns autograd for every backend; derivatives of any order go through the reference."""
+
+    @staticmethod
+    def forward(ctx: Any, directions: Tensor, degree: Degree, backend: str) -> Tensor:
+        ctx.save_for_backward(directions)
+        ctx.degree = degree
+        kernel = select(
+            "spherical_harmonics",
+            package=kernels.__name__,
+            device=directions.device,
+            dtype=directions.dtype,
+            backend=backend,
+        )
+        return kernel.forward(directions, degree)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (directions,) = ctx.saved_tensors
+        create_graph = torch.is_grad_enabled()
+        with torch.enable_grad():
+            if not create_graph:
+                directions = directions.detach().requires_grad_()
+            values = spherical_harmonics_reference.evaluate(directions, ctx.degree)
+            (found,) = torch.autograd.grad(values, directions, gradients[0], create_graph=create_graph)
+        return found, None, None
 
 
 def _check_degree(degree: int) -> None:

@@ -82,6 +82,10 @@ class Marcher:
             limit,
         )
 
+    def merge(self, rounds: list[Round]) -> Samples:
+        """The samples that rounds kept, sorted by ray and within a ray by round; there is at least one round."""
+        return self._kernel.merge(rounds, len(self.rays))
+
 
 def box_interval(rays: Rays, extent: float) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
     """Where rays enter and leave the cube of side `extent` around (0.5, 0.5, 0.5); both 0 for rays that miss it."""
@@ -120,7 +124,6 @@ def visible_samples(
     """
     rays = len(marcher.rays)
     device = marcher.rays.origins.device
-    kernel = march_kernel(marcher.rays.origins, backend)
     composite = select(
         "composite", package=kernels.__name__, device=device, dtype=marcher.rays.origins.dtype, backend=backend
     )
@@ -148,7 +151,7 @@ def visible_samples(
         transmittance[alive] = arriving
         alive = alive[(samples.ray_starts.diff() == limit) & (arriving > thinning.least_transmittance)]
         limit += limit // 2
-    kept = kernel.merge(rounds, rays) if rounds else _none(marcher.rays)
+    kept = marcher.merge(rounds) if rounds else _none(marcher.rays)
     return kept, sum(len(found.samples) for found in rounds)
 
 

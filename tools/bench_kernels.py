@@ -13,7 +13,7 @@ from .machine_limits import Work, addition_work, copy_work, median_ratio, multip
 from .progress import Progress
 
 TABLE_SIZES = (15, 17, 19)
-_POINTS, _REFERENCE_POINTS = 1 << 16, 1 << 13
+_POINTS = 1 << 15
 _LEVELS, _CORNERS = 16, 8
 
 
@@ -49,7 +49,7 @@ def _grid_rows(size: int, repeats: int) -> list[Row]:
     rows: list[Row] = []
     for name, limit, backward in (("reads", read_work(size), False), ("additions", addition_work(size), True)):
         way = "backward" if backward else "forward"
-        compared = work("numba", _POINTS, backward=backward), work("reference", _REFERENCE_POINTS, backward=backward)
+        compared = work("numba", _POINTS, backward=backward), work("reference", _POINTS, backward=backward)
         rows += _rows(f"hash grid {way}, 2^{size}", *compared, accesses, f"random {name}, 2^{size}", limit, repeats)
     return rows
 
@@ -66,7 +66,7 @@ def _network_rows(name: str, network: MLP, arithmetic: Work, repeats: int) -> li
 
     rows: list[Row] = []
     for way, backward, count in (("forward", False, multiply_adds), ("backward", True, 2 * multiply_adds)):
-        compared = work("numba", _POINTS, backward=backward), work("reference", _REFERENCE_POINTS, backward=backward)
+        compared = work("numba", _POINTS, backward=backward), work("reference", _POINTS, backward=backward)
         rows += _rows(f"{name} network {way}", *compared, count, "multiply-adds", arithmetic, repeats)
     return rows
 

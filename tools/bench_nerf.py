@@ -27,6 +27,7 @@ from .run_folder import RunFolder
 from .scene_file import as_trained
 
 _TIMED_STEPS = 50
+_RUN = "bench"
 _PARTS = {
     "hash grid forward": ("hash_grid forward",),
     "hash grid backward": ("hash_grid backward",),
@@ -57,7 +58,7 @@ def bench_nerf(
     with TemporaryDirectory() as folder:
         rows = _step_rows(config, scene, RunFolder(Path(folder)), warm_up_steps, repeats, progress)
         if curve:
-            rows += _run_rows(replace(config, runs=Path(folder), name="bench"), progress)
+            rows += _run_rows(replace(config, runs=Path(folder), name=_RUN), progress)
     return rows
 
 
@@ -104,8 +105,7 @@ def _run_rows(config: NerfConfig, progress: Progress) -> list[Row]:
     """A run's held-out PSNR while it trained and at its end, and what frames cost afterwards."""
     progress.say(f"Training for {config.seconds:g} s." if config.seconds else f"Training {config.steps} steps.")
     start_run(replace(config, quiet=True))
-    run = RunFolder.open(config.runs / config.name) if config.name else None
-    assert run is not None
+    run = RunFolder.open(config.runs / _RUN)
     settings, rows = read_config(run), []
     for line in run.read_metrics():
         if "held_out" in line:

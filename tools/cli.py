@@ -1,5 +1,6 @@
 """The command line: which commands there are, and one clear sentence where something is wrong."""
 
+import ctypes
 import importlib
 import os
 import sys
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # then sleep. By default they spin far longer, and on a machine that has anything else to do training takes eight
     # times as long. Read when torch loads the library, so set before.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    _keep_freed_memory()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     name, rest = _split(arguments)
     if name is None:
@@ -49,6 +51,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"neufield: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # names in glibc's malloc.h
+_MOST_KEPT = 1 << 30
+
+
+def _keep_freed_memory() -> None:
+    """Asks glibc not to give large arrays back: pages that the system hands out anew cost more than computing them."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _MOST_KEPT)
+        mallopt(_TRIM_THRESHOLD, _MOST_KEPT)
 
 
 def _without_command(arguments: list[str]) -> int:

@@ -64,7 +64,8 @@ def addition_work(log2_table_size: int) -> Work:
 def _tables(log2_table_size: int) -> tuple[np.ndarray, np.ndarray]:
     threads = get_num_threads()
     places = np.random.default_rng(0).integers(0, 1 << log2_table_size, (threads, _ACCESSES), dtype=np.uint32)
-    return np.zeros((threads, 1 << log2_table_size, 2), np.float32), places
+    # Not zeros: the system backs all pages of those with one page until they are written.
+    return np.ones((threads, 1 << log2_table_size, 2), np.float32), places
 
 
 def rates(works: Sequence[Work], repeats: int) -> list[list[float]]:

@@ -41,6 +41,11 @@ class HashGridGeometry:
             )
         if not 1 <= self.evaluated <= self.levels:
             raise ValueError(f"Of {self.levels} levels 1 to {self.levels} can be open; got {self.open_levels}.")
+        if self.coarsest * self.growth ** (self.levels - 1) >= 2**30:
+            raise ValueError(
+                f"The finest of {self.levels} grids would have {self.coarsest * self.growth ** (self.levels - 1):.3g} "
+                "vertices per axis; at most 2^30 can be told apart."
+            )
         if not 3 <= self.log2_table_size <= 26:
             raise ValueError(f"log2_table_size must lie in 3..26, got {self.log2_table_size}.")
 

@@ -27,7 +27,8 @@ def forward(x: Tensor, table: Tensor, geometry: HashGridGeometry) -> Tensor:
     if len(x):
         out[geometry.evaluated * geometry.features :] = 0.0
         splits = -(-get_num_threads() // geometry.evaluated)  # of a level's samples, so that every thread has work
-        _forward(_columns(x), len(x), _entries(table, geometry), out, *_levels(geometry), splits)
+        read = np.empty(geometry.evaluated * splits, np.float32)
+        _forward(_columns(x), len(x), _entries(table, geometry), out, *_levels(geometry), splits, read)
     return torch.from_numpy(out).T
 
 
@@ -95,7 +96,7 @@ def _stream(table, first, last):
 
 
 @compiled_parallel
-def _forward(x, count, table, out, scales, factors, ranges, hashed, splits):
+def _forward(x, count, table, out, scales, factors, ranges, hashed, splits, read):
     dimensions, features, levels = x.shape[0], table.shape[1], len(scales)
     blocks = x.shape[1] // BLOCK
     for turn in prange(levels * splits):
@@ -105,7 +106,7 @@ def _forward(x, count, table, out, scales, factors, ranges, hashed, splits):
         first, size = ranges[level]
         entry, weight = np.empty((1 << dimensions, BLOCK), np.uint32), np.empty((1 << dimensions, BLOCK), np.float32)
         if 64 * count > splits * size:
-            weight[0, 0] = _stream(table, first, first + size)  # kept, or else the compiler would not read at all
+            read[turn] = _stream(table, first, first + size)  # kept, or else the compiler would not read at all
         for block in range(blocks * split // splits, blocks * (split + 1) // splits):
             start = block * BLOCK
             samples = min(BLOCK, count - start)

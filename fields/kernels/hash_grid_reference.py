@@ -64,7 +64,7 @@ def _encode_level(x: Tensor, rows: Tensor, geometry: HashGridGeometry, level: in
 
 
 def _position(x: Tensor, scale: float) -> Tensor:
-    """scale x + 1/2, rounded once as by a fused multiply-add: the cell must not depend on the backend."""
+    """scale x + 1/2, rounded (as good as) once, like a fused multiply-add: cells must not depend on the backend."""
     if x.dtype == torch.float64:
         return x * scale + 0.5
     return (x.double() * float(torch.tensor(scale, dtype=x.dtype)) + 0.5).to(x.dtype)

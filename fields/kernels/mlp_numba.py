@@ -25,7 +25,7 @@ def forward(x: Tensor, parameters: Tensor, geometry: MLPGeometry, *, keep: bool)
     blocks = -(-len(x) // BLOCK) if keep else 0
     hidden = np.empty((blocks, geometry.hidden_layers, BLOCK, geometry.width), np.float32)
     if len(x):
-        turned = _turned(_flat(parameters), _shapes(geometry))
+        turned = _transposed(_flat(parameters), _shapes(geometry))
         _forward(_columns(x), turned, _shapes(geometry), out, hidden)
     return torch.from_numpy(out).T, (torch.from_numpy(hidden),)
 
@@ -39,7 +39,7 @@ def backward(
     partial = np.zeros((CHUNKS, geometry.parameters), np.float32)
     if len(x):
         _backward(_columns(x), _flat(parameters), shapes, kept[0].numpy(), _columns(gradient), x_gradient, partial)
-    total = _turned(partial.sum(axis=0), shapes[:, ::-1].copy())
+    total = _transposed(partial.sum(axis=0), shapes[:, ::-1].copy())
     return torch.from_numpy(x_gradient).T if for_x else None, torch.from_numpy(total)
 
 
@@ -58,17 +58,17 @@ def _shapes(geometry: MLPGeometry) -> np.ndarray:
 
 
 @exact
-def _turned(matrices, shapes):
+def _transposed(matrices, shapes):
     """Matrices of these shapes, one after the other, each transposed."""
-    turned = np.empty_like(matrices)
+    transposed = np.empty_like(matrices)
     first = 0
     for layer in range(len(shapes)):
         rows, columns = shapes[layer]
         for r in range(rows):
             for c in range(columns):
-                turned[first + c * rows + r] = matrices[first + r * columns + c]
+                transposed[first + c * rows + r] = matrices[first + r * columns + c]
         first += rows * columns
-    return turned
+    return transposed
 
 
 @compiled

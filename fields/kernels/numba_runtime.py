@@ -1,9 +1,7 @@
 """What every numba kernel shares: the thread pool that is asked for, the compiler's flags, and the dtypes that run."""
 
-import ctypes
 import hashlib
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,26 +62,12 @@ CHUNKS = 16
 
 
 def start_threads() -> None:
-    """Starts numba's threads now rather than at the first parallel kernel, and keeps freed memory for the next arrays.
+    """Starts numba's threads now rather than at the first parallel kernel.
 
     On Linux numba and torch share one OpenMP library, and numba's start sets the number of threads for both: whoever
     wants torch to have another number sets it afterwards.
     """
     set_num_threads(get_num_threads())
-    _keep_freed_memory()
-
-
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # names in glibc's malloc.h
-_MOST_KEPT = 1 << 30
-
-
-def _keep_freed_memory() -> None:
-    """Asks glibc not to give large arrays back: a step's gradients are as large as its tables, and every page that the
-    system hands out anew costs more than a page of them takes to compute."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, _MOST_KEPT)
-        mallopt(_TRIM_THRESHOLD, _MOST_KEPT)
 
 
 def supports(device: str, dtype: torch.dtype) -> str | None:

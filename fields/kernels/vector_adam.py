@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from .adam_reference import COUNT_LIMIT
 from .numba_runtime import compiled
-from .vector_code import FLOAT, INTEGERS, LANES, SHORT, Emitter, integer
+from .vector_code import FLOAT, I32, I32_VECTOR, LANES, Emitter, integer
 
 _COUNTS = ir.VectorType(ir.IntType(16), LANES)
 _MASK = ir.IntType(LANES)
@@ -35,12 +35,9 @@ def _emit_update(
         emit = Emitter(context, builder, signature, arguments)
         parameters, gradient, mean, square, count, start, vectors, settings, corrections, sparse = emit.arguments
         rate, gain1, gain2, epsilon, decay = (
-            emit.spread(builder.load(builder.gep(settings, [integer(k)]))) for k in range(5)
+            emit.broadcast(builder.load(builder.gep(settings, [integer(k)]))) for k in range(5)
         )
         zero = emit.constant(0.0)
-        root = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(zero.type, [zero.type]), f"llvm.sqrt.v{LANES}f32"
-        )
 
         def corrected(counts: Any) -> tuple[Any, Any]:
             """Both corrections for each lane's count."""
@@ -48,27 +45,27 @@ def _emit_update(
             for lane in range(LANES):
                 at = builder.mul(builder.zext(emit.lane(counts, lane), start.type), integer(2))
                 pair = emit.load(corrections, at, ir.VectorType(FLOAT, 2))
-                firsts = builder.insert_element(firsts, emit.lane(pair, 0), ir.Constant(SHORT, lane))
-                seconds = builder.insert_element(seconds, emit.lane(pair, 1), ir.Constant(SHORT, lane))
+                firsts = builder.insert_element(firsts, emit.lane(pair, 0), ir.Constant(I32, lane))
+                seconds = builder.insert_element(seconds, emit.lane(pair, 1), ir.Constant(I32, lane))
             return firsts, seconds
 
         with cgutils.for_range(builder, vectors) as part:
             at = builder.add(start, builder.mul(part.index, integer(LANES)))
             slope = emit.load(gradient, at)
-            everywhere = emit.spread(builder.not_(sparse))
+            everywhere = emit.broadcast(builder.not_(sparse))
             touched = builder.or_(builder.fcmp_unordered("!=", slope, zero), everywhere)
             any_touched = builder.icmp_unsigned("!=", builder.bitcast(touched, _MASK), ir.Constant(_MASK, 0))
             with builder.if_then(any_touched):
                 value, first, second = (emit.load(data, at) for data in (parameters, mean, square))
-                counts = builder.zext(emit.load(count, at, _COUNTS), INTEGERS)
-                counts = builder.add(counts, builder.zext(touched, INTEGERS))
-                limit = ir.Constant(INTEGERS, [COUNT_LIMIT] * LANES)
+                counts = builder.zext(emit.load(count, at, _COUNTS), I32_VECTOR)
+                counts = builder.add(counts, builder.zext(touched, I32_VECTOR))
+                limit = ir.Constant(I32_VECTOR, [COUNT_LIMIT] * LANES)
                 counts = builder.select(builder.icmp_unsigned(">", counts, limit), limit, counts)
                 slope = emit.fma(decay, value, slope)
                 moved = emit.fma(gain1, builder.fsub(slope, first), first)
                 spread = emit.fma(gain2, builder.fsub(builder.fmul(slope, slope), second), second)
                 unbias1, unbias2 = corrected(counts)
-                size = builder.fadd(builder.fmul(builder.call(root, [spread]), unbias2), epsilon)
+                size = builder.fadd(builder.fmul(emit.call("sqrt", spread), unbias2), epsilon)
                 step = builder.fdiv(builder.fmul(builder.fmul(rate, unbias1), moved), size)
                 for data, new, old in (
                     (parameters, builder.fsub(value, step), value),

@@ -4,11 +4,13 @@ numba compiles plain loops well, but neither keeps a tile of sums in registers n
 random table entry at once. The intrinsics of `vector_dense` and `vector_grid` emit what does.
 """
 
+import platform
 from collections.abc import Callable
 from typing import Any
 
 from llvmlite import binding, ir
 from numba.core import cgutils, types
+from numba.core.errors import TypingError
 
 
 def _host_features() -> Any:
@@ -20,18 +22,23 @@ def _host_features() -> Any:
 
 _FEATURES = _host_features()
 LANES = 16 if _FEATURES.get("avx512f") else 8 if _FEATURES.get("avx2") else 4
-WIDE_REGISTER_FILE = LANES != 8  # AVX-512 and NEON have 32 vector registers, AVX2 has 16
+WIDE_REGISTER_FILE = LANES == 16 or platform.machine().lower() in ("aarch64", "arm64")  # 32 vector registers, not 16
 
 FLOAT = ir.FloatType()
-INTEGER = ir.IntType(64)
-SHORT = ir.IntType(32)
-VECTOR = ir.VectorType(FLOAT, LANES)
-INTEGERS = ir.VectorType(SHORT, LANES)
+I64 = ir.IntType(64)
+I32 = ir.IntType(32)
+F32_VECTOR = ir.VectorType(FLOAT, LANES)
+I32_VECTOR = ir.VectorType(I32, LANES)
 
 
 def integer(value: int) -> ir.Constant:
     """A 64-bit constant."""
-    return ir.Constant(INTEGER, value)
+    return ir.Constant(I64, value)
+
+
+def _value_bytes(kind: ir.VectorType) -> int:
+    """Vectors are aligned as their single values are."""
+    return getattr(kind.element, "width", 32) // 8
 
 
 class Emitter:
@@ -47,6 +54,8 @@ class Emitter:
 
     def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> None:
         self.builder = builder
+        if any(isinstance(kind, types.Array) and kind.layout != "C" for kind in signature.args):
+            raise TypingError(f"Vector code takes C-contiguous arrays, got {signature}.")
         self.arguments = [
             context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
             for kind, value in zip(signature.args, arguments)
@@ -61,32 +70,39 @@ class Emitter:
             cgutils.get_or_insert_function(self.builder.module, signature, name), [factor, other, addend]
         )
 
-    def load(self, data: Any, offset: Any, kind: Any = VECTOR) -> Any:
+    def call(self, name: str, value: Any) -> Any:
+        """A function of one vector of LANES floats that LLVM knows."""
+        kind = ir.FunctionType(value.type, [value.type])
+        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.{name}.v{LANES}f32")
+        return self.builder.call(function, [value])
+
+    def load(self, data: Any, offset: Any, kind: Any = F32_VECTOR) -> Any:
         """Neighbouring values, beginning `offset` values behind `data`."""
         loaded = self.builder.load(self._address(data, offset, kind))
-        loaded.align = 4  # pyright: ignore[reportAttributeAccessIssue]
+        loaded.align = _value_bytes(kind)  # pyright: ignore[reportAttributeAccessIssue]
         return loaded
 
     def store(self, value: Any, data: Any, offset: Any) -> None:
         """The opposite of `load`."""
-        self.builder.store(value, self._address(data, offset, value.type)).align = 4  # pyright: ignore[reportAttributeAccessIssue]
+        stored = self.builder.store(value, self._address(data, offset, value.type))
+        stored.align = _value_bytes(value.type)  # pyright: ignore[reportAttributeAccessIssue]
 
     def _address(self, data: Any, offset: Any, kind: Any) -> Any:
         return self.builder.bitcast(self.builder.gep(data, [offset]), kind.as_pointer())
 
-    def spread(self, value: Any, lanes: int = LANES) -> Any:
+    def broadcast(self, value: Any, lanes: int = LANES) -> Any:
         """One value in all lanes."""
         undefined = ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined)
-        lane = self.builder.insert_element(undefined, value, ir.Constant(SHORT, 0))
+        lane = self.builder.insert_element(undefined, value, ir.Constant(I32, 0))
         return self.shuffle(lane, lane, [0] * lanes)
 
     def shuffle(self, a: Any, b: Any, lanes: list[int]) -> Any:
         """A vector of these lanes of a and, counted on, of b."""
-        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(SHORT, len(lanes)), lanes))
+        return self.builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(I32, len(lanes)), lanes))
 
     def lane(self, vector: Any, index: int) -> Any:
         """One lane's value."""
-        return self.builder.extract_element(vector, ir.Constant(SHORT, index))
+        return self.builder.extract_element(vector, ir.Constant(I32, index))
 
     def constant(self, value: float, lanes: int = LANES) -> ir.Constant:
         """A float in all lanes."""
@@ -98,7 +114,7 @@ class Emitter:
         after = self.builder.append_basic_block("reduced")
         self.builder.branch(body)
         self.builder.position_at_end(body)
-        i = self.builder.phi(INTEGER)
+        i = self.builder.phi(I64)
         i.add_incoming(integer(0), before)
         totals = [self.builder.phi(value.type) for value in start]
         updated = step(i, totals)

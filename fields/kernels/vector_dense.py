@@ -43,7 +43,7 @@ def _tile_sums(
         right = [wide(n, v) for v in range(vectors)]
         updated: list[Any] = []
         for k in range(_TILE):
-            left = emit.spread(narrow(n, k))
+            left = emit.broadcast(narrow(n, k))
             updated += [emit.fma(left, right[v], sums[k * vectors + v]) for v in range(vectors)]
         return updated
 

@@ -15,7 +15,7 @@ from numba import njit
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .vector_code import FLOAT, INTEGER, INTEGERS, LANES, SHORT, Emitter, integer
+from .vector_code import FLOAT, I32, I32_VECTOR, I64, LANES, Emitter, integer
 
 BLOCK = 128  # samples: entries and weights of their 8 corners, 8 KiB, stay in the first-level cache
 _FEATURE_COUNTS = (1, 2, 4, 8)
@@ -29,22 +29,24 @@ def _for_each(emit: Emitter, value: Any, cases: tuple[int, ...], body: Callable[
             body(case)
 
 
-def _emit_corners(typing_context, x, dimensions, columns, start, scale, factors, size, hashed, skip, entry, weight):
+def _emit_corners(
+    typing_context, x, dimensions, columns, start, scale, factors, size, hashed, derivative_axis, entry, weight
+):
     """Entries and interpolation weights of all corners of the cells that hold samples start..start + BLOCK.
 
     A sample lies at scale x + 1/2, rounded once, in the cell at its floor; corner c is one further along axis d where
     bit d of c is set. `x` is (dimensions, columns); coordinates are clamped to [0, 1] and NaN counts as 0. Vertices are
-    hashed, or numbered with the strides `factors` and taken modulo `size`, which they exceed at most once. Axis `skip`
-    contributes -1 or 1 to the weights, the derivative of its factor (-1: no axis does).
+    hashed, or numbered with the strides `factors` and taken modulo `size`, which they exceed at most once. To the
+    weights `derivative_axis` contributes -1 or 1, the derivative of its factor (-1: no axis does).
     """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         emit = Emitter(context, builder, signature, arguments)
-        x, dimensions, columns, start, scale, factors, size, hashed, skip, entry, weight = emit.arguments
+        x, dimensions, columns, start, scale, factors, size, hashed, derivative_axis, entry, weight = emit.arguments
         one, zero, half = (emit.constant(value) for value in (1.0, 0.0, 0.5))
-        scales = emit.spread(scale)
-        sizes = emit.spread(builder.trunc(size, SHORT))
-        masks = builder.sub(sizes, ir.Constant(INTEGERS, [1] * LANES))
+        scales = emit.broadcast(scale)
+        sizes = emit.broadcast(builder.trunc(size, I32))
+        masks = builder.sub(sizes, ir.Constant(I32_VECTOR, [1] * LANES))
 
         def axis(d: int, at: Any) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
             """Low and high vertex's share of the entry, and of the weight."""
@@ -52,11 +54,11 @@ def _emit_corners(typing_context, x, dimensions, columns, start, scale, factors,
             value = builder.select(builder.fcmp_ordered(">", value, zero), value, zero)
             value = builder.select(builder.fcmp_ordered("<", value, one), value, one)
             position = emit.fma(value, scales, half)
-            cell = builder.fptosi(position, INTEGERS)
+            cell = builder.fptosi(position, I32_VECTOR)
             fraction = builder.fsub(position, builder.sitofp(cell, position.type))
-            factor = emit.spread(builder.load(builder.gep(factors, [integer(d)])))
+            factor = emit.broadcast(builder.load(builder.gep(factors, [integer(d)])))
             low = builder.mul(cell, factor)
-            derived = builder.icmp_signed("==", skip, integer(d))
+            derived = builder.icmp_signed("==", derivative_axis, integer(d))
             weights = (
                 builder.select(derived, emit.constant(-1.0), builder.fsub(one, fraction)),
                 builder.select(derived, one, fraction),
@@ -141,8 +143,8 @@ def _corner(emit: Emitter, corner: Any, sample: Any, entry: Any, weight: Any, fe
     """Where the features of one corner of one sample begin, and its weight for each of them."""
     builder = emit.builder
     at = builder.add(builder.mul(corner, integer(BLOCK)), sample)
-    index = builder.zext(builder.load(builder.gep(entry, [at])), INTEGER)
-    return builder.mul(index, integer(features)), emit.spread(builder.load(builder.gep(weight, [at])), features)
+    index = builder.zext(builder.load(builder.gep(entry, [at])), I64)
+    return builder.mul(index, integer(features)), emit.broadcast(builder.load(builder.gep(weight, [at])), features)
 
 
 def _emit_scatter(typing_context, table, first, features, entry, weight, corners, count, gradient, columns, place):
@@ -161,7 +163,7 @@ def _emit_scatter(typing_context, table, first, features, entry, weight, corners
                 slope = ir.Constant(kind, ir.Undefined)
                 for f in range(features):
                     value = builder.load(builder.gep(gradient, [builder.add(source, builder.mul(columns, integer(f)))]))
-                    slope = builder.insert_element(slope, value, ir.Constant(SHORT, f))
+                    slope = builder.insert_element(slope, value, ir.Constant(I32, f))
                 with cgutils.for_range(builder, corners) as corner:
                     at, share = _corner(emit, corner.index, sample.index, entry, weight, features)
                     emit.store(emit.fma(share, slope, emit.load(row, at, kind)), row, at)
@@ -230,11 +232,11 @@ def _places(emit: Emitter, part: Any, places: Any) -> list[Any]:
     builder = emit.builder
     first = builder.mul(part, integer(_UNROLLED))
     loaded = (builder.load(builder.gep(places, [builder.add(first, integer(k))])) for k in range(_UNROLLED))
-    return [builder.mul(builder.zext(place, INTEGER), integer(2)) for place in loaded]
+    return [builder.mul(builder.zext(place, I64), integer(2)) for place in loaded]
 
 
 @njit
-def corners_loops(x, dimensions, columns, start, scale, factors, size, hashed, skip, entry, weight):
+def corners_loops(x, dimensions, columns, start, scale, factors, size, hashed, derivative_axis, entry, weight):
     """The portable twin of `corners`."""
     for s in range(BLOCK):
         for corner in range(1 << dimensions):
@@ -247,7 +249,7 @@ def corners_loops(x, dimensions, columns, start, scale, factors, size, hashed, s
                 vertex = np.uint32(np.uint32(np.uint32(int(position)) + np.uint32(bit)) * factors[d])
                 index = np.uint32(index ^ vertex) if hashed else np.uint32(index + vertex)
                 fraction = position - np.float32(int(position))
-                if d == skip:
+                if d == derivative_axis:
                     share *= np.float32(1.0) if bit else np.float32(-1.0)
                 else:
                     share *= fraction if bit else np.float32(1.0) - fraction

@@ -71,6 +71,8 @@ def merge(rounds: list[Round], rays: int) -> Samples:
     np.cumsum(starts, out=starts)
     place, count = starts.copy(), int(starts[-1])
     features = rounds[0].features
+    if any((found.features is None) != (features is None) for found in rounds):
+        raise ValueError("Either all rounds have features of their samples, or none has.")
     width = 0 if features is None else features.shape[1]
     spans, owners = np.empty((2, count), np.float32), np.empty(count, np.int64)
     positions, known = np.empty((count, 3), np.float32), np.empty((width, count), np.float32)

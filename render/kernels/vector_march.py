@@ -12,7 +12,7 @@ from llvmlite import ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from ...fields.kernels.vector_code import INTEGERS, LANES, VECTOR, Emitter, integer
+from ...fields.kernels.vector_code import F32_VECTOR, I32, I32_VECTOR, I64, LANES, Emitter, integer
 
 HIT, END = -1, -2  # outcomes of a look; others are the next candidate to look at
 ORIGIN, DIRECTION, PLACE, T_END = 0, 3, 6, 7  # rows of a state: where candidates begin, and the ray ends
@@ -33,21 +33,15 @@ class _Vectors(Emitter):
     def maximum(self, a: Any, b: Any) -> Any:
         return self.builder.select(self.builder.fcmp_ordered(">", a, b), a, b)
 
-    def call(self, name: str, value: Any) -> Any:
-        """A function of one vector that LLVM knows."""
-        kind = ir.FunctionType(value.type, [value.type])
-        function = cgutils.get_or_insert_function(self.builder.module, kind, f"llvm.{name}.v{LANES}f32")
-        return self.builder.call(function, [value])
-
     def to_integers(self, value: Any) -> Any:
         """Rounded towards zero; what is too large ends at the largest integer, and NaN becomes 0."""
-        kind = ir.FunctionType(INTEGERS, [VECTOR])
+        kind = ir.FunctionType(I32_VECTOR, [F32_VECTOR])
         name = f"llvm.fptosi.sat.v{LANES}i32.v{LANES}f32"
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), [value])
 
     def integers(self, value: int) -> ir.Constant:
         """An integer in all lanes."""
-        return ir.Constant(INTEGERS, [value] * LANES)
+        return ir.Constant(I32_VECTOR, [value] * LANES)
 
     def polynomial(self, x: Any, coefficients: list[float]) -> Any:
         """Of x, highest power first."""
@@ -64,30 +58,30 @@ class _Vectors(Emitter):
         rest = self.fma(n, self.constant(high - math.log(2.0)), rest)
         series = self.polynomial(rest, [1.0 / math.factorial(k) for k in range(7, -1, -1)])
         exponent = self.builder.shl(self.to_integers(n), self.integers(23))
-        bits = self.builder.add(self.builder.bitcast(series, INTEGERS), exponent)
-        return self.builder.bitcast(bits, VECTOR)
+        bits = self.builder.add(self.builder.bitcast(series, I32_VECTOR), exponent)
+        return self.builder.bitcast(bits, F32_VECTOR)
 
     def log(self, x: Any) -> Any:
         """Of positive, normal numbers, to 1e-7 of the larger of 1 and the result."""
         builder = self.builder
         # The exponent is taken such that what is left lies in [sqrt(1/2), sqrt(2)).
-        bits = builder.sub(builder.bitcast(x, INTEGERS), self.integers(0x3F3504F3))
+        bits = builder.sub(builder.bitcast(x, I32_VECTOR), self.integers(0x3F3504F3))
         exponent = builder.ashr(bits, self.integers(23))
         left = builder.add(builder.and_(bits, self.integers(0x007FFFFF)), self.integers(0x3F3504F3))
-        mantissa = builder.bitcast(left, VECTOR)
+        mantissa = builder.bitcast(left, F32_VECTOR)
         one = self.constant(1.0)
         z = builder.fdiv(builder.fsub(mantissa, one), builder.fadd(mantissa, one))
         series = self.polynomial(builder.fmul(z, z), [2.0 / 9.0, 2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0, 2.0])
-        return self.fma(builder.sitofp(exponent, VECTOR), self.constant(math.log(2.0)), builder.fmul(z, series))
+        return self.fma(builder.sitofp(exponent, F32_VECTOR), self.constant(math.log(2.0)), builder.fmul(z, series))
 
     def pick_bytes(self, data: Any, index: Any) -> Any:
         """One byte per lane, as integers."""
         picked = ir.Constant(_BYTES, ir.Undefined)
         for lane in range(LANES):
-            at = self.builder.zext(self.lane(index, lane), ir.IntType(64))
+            at = self.builder.zext(self.lane(index, lane), I64)
             byte = self.builder.load(self.builder.gep(data, [at]))
-            picked = self.builder.insert_element(picked, byte, ir.Constant(ir.IntType(32), lane))
-        return self.builder.zext(picked, INTEGERS)
+            picked = self.builder.insert_element(picked, byte, ir.Constant(I32, lane))
+        return self.builder.zext(picked, I32_VECTOR)
 
 
 class _Curve:
@@ -98,7 +92,7 @@ class _Curve:
         names = ("smallest", "cone", "s_near", "s_far", "near", "far", "largest")
         builder = emit.builder
         self.values = {
-            name: emit.spread(builder.load(builder.gep(curve, [integer(k)]))) for k, name in enumerate(names)
+            name: emit.broadcast(builder.load(builder.gep(curve, [integer(k)]))) for k, name in enumerate(names)
         }
 
     def distance(self, s: Any) -> Any:
@@ -141,20 +135,20 @@ class _Cells:
             del level
             cascade, limit = state
             outside = builder.fcmp_ordered(">=", reach, limit)
-            return [builder.add(cascade, builder.zext(outside, INTEGERS)), builder.fadd(limit, limit)]
+            return [builder.add(cascade, builder.zext(outside, I32_VECTOR)), builder.fadd(limit, limit)]
 
         self.cascade, _ = emit.reduce_loop(cascades, [emit.integers(0), half], larger)  # `cascades` outside all
-        last = emit.spread(builder.sub(builder.trunc(cascades, ir.IntType(32)), ir.Constant(ir.IntType(32), 1)))
+        last = emit.broadcast(builder.sub(builder.trunc(cascades, I32), ir.Constant(I32, 1)))
         numbers = builder.and_(
             builder.fcmp_ordered("ord", away[0], away[1]), builder.fcmp_ordered("ord", away[2], away[2])
         )
         self.inside = builder.and_(builder.icmp_signed("<=", self.cascade, last), numbers)
         self.cascade = builder.select(self.inside, self.cascade, emit.integers(0))
         exponent = builder.shl(builder.sub(emit.integers(127), self.cascade), emit.integers(23))
-        shrink = builder.bitcast(exponent, VECTOR)
+        shrink = builder.bitcast(exponent, F32_VECTOR)
         self.side = builder.fdiv(emit.constant(1.0), shrink)
-        self.resolution = emit.spread(builder.trunc(resolution, ir.IntType(32)))
-        self.across = builder.sitofp(self.resolution, VECTOR)
+        self.resolution = emit.broadcast(builder.trunc(resolution, I32))
+        self.across = builder.sitofp(self.resolution, F32_VECTOR)
         self.axes = [self._axis(emit, axis, shrink) for axis in centered]
         self._builder = builder
 
@@ -187,7 +181,7 @@ def _emit_look(typing_context, state, candidate, bits, room, surveyed, resolutio
         bits: Occupancy.
         room: What `survey` says of it, if `surveyed`; else at least one byte.
         resolution, cascades: The grid's.
-        curve: smallest, cone angle, s_near, s_far, near, far, largest: see `march_numba.curve_of`.
+        curve: smallest, cone angle, s_near, s_far, near, far, largest: see `march_numba._curve_of`.
         outcome: HIT where the candidate lies in an occupied cell, END where the ray has left the scene before it, else
             the next candidate that may lie in one.
     """
@@ -203,9 +197,9 @@ def _emit_look(typing_context, state, candidate, bits, room, surveyed, resolutio
             stepping = _Curve(emit, curve, growing=growing)
             origin, direction = rows(ORIGIN, 3), rows(DIRECTION, 3)
             (place,), (t_end,) = rows(PLACE, 1), rows(T_END, 1)
-            number = emit.load(candidate, integer(0), INTEGERS)
+            number = emit.load(candidate, integer(0), I32_VECTOR)
             half = emit.constant(0.5)
-            t = stepping.distance(builder.fadd(place, builder.fadd(builder.sitofp(number, VECTOR), half)))
+            t = stepping.distance(builder.fadd(place, builder.fadd(builder.sitofp(number, F32_VECTOR), half)))
             position = [builder.fadd(o, builder.fmul(d, t)) for o, d in zip(origin, direction)]
             cells = _Cells(emit, position, resolution, cascades)
             cell = cells.index(emit, (0, 0, 0))
@@ -213,7 +207,7 @@ def _emit_look(typing_context, state, candidate, bits, room, surveyed, resolutio
             bit = builder.and_(builder.lshr(byte, builder.and_(cell, emit.integers(7))), emit.integers(1))
             occupied = builder.and_(builder.icmp_signed("!=", bit, emit.integers(0)), cells.inside)
 
-            block = builder.select(emit.spread(surveyed), cells.index(emit, _BLOCK_SHIFTS), emit.integers(0))
+            block = builder.select(emit.broadcast(surveyed), cells.index(emit, _BLOCK_SHIFTS), emit.integers(0))
             near = emit.pick_bytes(room, block)
             leave = _way_out(emit, cells, near, position, direction, t)
             target = stepping.place(emit.minimum(builder.fadd(t, leave), t_end))
@@ -256,8 +250,8 @@ def _way_out(emit: _Vectors, cells: _Cells, near: Any, position: list[Any], dire
         high = builder.shl(builder.add(block, near), by)
         low = builder.select(wide, low, axis)
         high = builder.select(wide, high, builder.add(axis, emit.integers(1)))
-        low_face = builder.fadd(emit.fma(width, builder.sitofp(low, VECTOR), corner), slack)
-        high_face = builder.fsub(emit.fma(width, builder.sitofp(high, VECTOR), corner), slack)
+        low_face = builder.fadd(emit.fma(width, builder.sitofp(low, F32_VECTOR), corner), slack)
+        high_face = builder.fsub(emit.fma(width, builder.sitofp(high, F32_VECTOR), corner), slack)
         forward = builder.fcmp_ordered(">", along, zero)
         way = builder.fdiv(builder.fsub(builder.select(forward, high_face, low_face), at), along)
         way = builder.select(builder.fcmp_ordered("==", along, zero), infinity, way)

@@ -91,3 +91,10 @@ def test_impossible_options_are_refused(options: dict[str, float]):
 def test_a_closure_is_refused():
     with pytest.raises(ValueError, match="takes no closure"):
         Adam([torch.nn.Parameter(torch.ones(1))]).step(lambda: 0.0)
+
+
+def test_a_parameter_with_gaps_in_memory_is_refused():
+    parameter = torch.nn.Parameter(torch.zeros(8)[::2])
+    parameter.grad = torch.ones(4)
+    with pytest.raises(ValueError, match=r"contiguous parameters, got strides \(2,\)"):
+        Adam([parameter]).step()

@@ -2,15 +2,25 @@
 
 import importlib
 
+import numpy as np
 import pytest
 import torch
+from numba import njit
 from torch import Tensor
 
+from neufield.fields.kernels.adam_numba import _corrections
 from neufield.fields.kernels.adam_reference import COUNT_LIMIT
+from neufield.fields.kernels.vector_adam import update, update_loops
+from neufield.fields.kernels.vector_code import LANES
 
 CPU_BACKENDS = ("reference", "numba")
 SETTINGS = {"rate": 1e-2, "beta1": 0.9, "beta2": 0.99, "epsilon": 1e-15, "weight_decay": 0.0}
 on_cpu_backends = pytest.mark.parametrize("backend", CPU_BACKENDS)
+
+
+@njit
+def run_update(parameters, gradient, mean, square, count, start, vectors, settings, corrections, sparse):
+    update(parameters, gradient, mean, square, count, start, vectors, settings, corrections, sparse)
 
 
 def start(size: int) -> list[Tensor]:
@@ -50,6 +60,24 @@ def test_steps_are_the_reference_s(size: int, sparse: bool, weight_decay: float,
     assert torch.equal(count, true_count)
     for one, other in zip(found, truth):
         assert_agree(one, other)
+
+
+@pytest.mark.parametrize("sparse", [True, False])
+def test_vectors_are_updated_as_single_values_are(sparse: bool):
+    """Also where no lane of a vector has a gradient, where one is no number, and where counts stop."""
+    values = np.random.default_rng(0).normal(size=(4, 4 * LANES)).astype(np.float32)
+    values[1, :LANES], values[1, LANES::3], values[1, -1] = 0.0, -0.0, np.nan
+    values[3] = np.abs(values[3])
+    count = np.arange(4 * LANES, dtype=np.uint16) + np.uint16(1)
+    count[-LANES:] = COUNT_LIMIT
+    settings = np.array([1e-2, 0.1, 0.01, 1e-8, 0.1], np.float32)
+    found, truth = ([*(row.copy() for row in values), count.copy()] for _ in range(2))
+    run_update(*found, 0, 4, settings, _corrections(0.9, 0.99), sparse)
+    update_loops(*truth, 0, 4 * LANES, settings, _corrections(0.9, 0.99), sparse)
+    for one, other in zip(found, truth):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+    untouched = (values[1] == 0.0) & sparse
+    np.testing.assert_array_equal(found[0][untouched], values[0][untouched])
 
 
 @on_cpu_backends

@@ -203,6 +203,7 @@ def test_the_table_is_as_long_as_tiny_cuda_nn_s(growth: float, parameters: int):
         ((3, 4, 2, 10, 4, 0.5), "a growth of at least 1.* growth=0.5"),
         ((3, 4, 2, 2, 4, 2.0), r"log2_table_size must lie in 3\.\.26, got 2"),
         ((3, 4, 2, 27, 4, 2.0), r"log2_table_size must lie in 3\.\.26, got 27"),
+        ((3, 31, 2, 19, 16, 2.0), r"finest of 31 grids would have 1.72e\+10 vertices per axis; at most 2\^30"),
     ],
 )
 def test_impossible_geometries_are_refused(arguments: tuple[int, int, int, int, int, float], message: str):

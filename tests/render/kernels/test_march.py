@@ -186,6 +186,27 @@ def test_rounds_go_on_where_the_last_one_stopped(backend: str, limit: int, curve
     assert_same(load(backend).merge(everything, len(arguments[0])), whole)
 
 
+@pytest.mark.parametrize("limit", [1, 7])
+@pytest.mark.parametrize("curve", ["even", "1/256"])
+def test_more_rays_than_walk_together_change_nothing(limit: int, curve: str):
+    """Rays take their lanes one after the other, in any order, each from where it had come."""
+    few, extent = make_rays(4), 4
+    many = Rays(few.origins.repeat(8, 1), few.directions.repeat(8, 1))
+    arguments = make_bits("random", extent), extent, make_stepping(curve, extent)
+    order = torch.randperm(len(many), generator=torch.Generator().manual_seed(0))
+    reached, alone = torch.zeros(len(many), dtype=torch.long), torch.zeros(len(few), dtype=torch.long)
+    for _ in range(3):
+        found = march("numba", many, *arguments, limit=limit, reached=reached, alive=order)
+        truth = march("numba", few, *arguments, limit=limit, reached=alone, alive=torch.arange(len(few)))
+        for slot in range(0, len(many), 5):
+            mine = slice(int(found.ray_starts[slot]), int(found.ray_starts[slot + 1]))
+            ray = int(order[slot]) % len(few)
+            same = slice(int(truth.ray_starts[ray]), int(truth.ray_starts[ray + 1]))
+            assert torch.equal(found.positions[mine], truth.positions[same])
+            assert torch.equal(found.t_starts[mine], truth.t_starts[same])
+        assert torch.equal(reached, alone.repeat(8))
+
+
 @on_cpu_backends
 def test_samples_are_ordered_and_positions_are_their_middles(backend: str):
     rays, stepping = make_rays(4), make_stepping("even", 4)
