@@ -14,11 +14,12 @@ import sys
 from llvmlite import binding
 
 binding.get_host_cpu_features = lambda: binding.FeatureMap({features})
-from neufield.fields.kernels.vector_code import LANES
 import pytest
 
-assert LANES == {lanes}
-sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *{tests!r}]))
+failed = pytest.main(["-q", "-x", "-p", "no:cacheprovider", *{tests!r}])
+from neufield.fields.kernels.vector_code import LANES
+
+sys.exit(failed or LANES != {lanes})
 """
 
 
