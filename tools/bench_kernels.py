@@ -13,7 +13,7 @@ from .machine_limits import Work, addition_work, copy_work, median_ratio, multip
 from .progress import Progress
 
 TABLE_SIZES = (15, 17, 19)
-_POINTS = 1 << 15
+_POINTS = 1 << 16
 _LEVELS, _CORNERS = 16, 8
 
 

@@ -71,11 +71,13 @@ def _tables(log2_table_size: int) -> tuple[np.ndarray, np.ndarray]:
 def rates(works: Sequence[Work], repeats: int) -> list[list[float]]:
     """Operations per second of each work, `repeats` times: all are run in turn, after one turn that does not count.
 
-    What is compared is so measured within the same fraction of a second, for a machine's speed changes.
+    What is compared is so measured within the same fraction of a second, for a machine's speed changes. Each runs
+    twice in a turn, and the second time counts: with caches as it leaves them, not as the work before does.
     """
     found: list[list[float]] = [[] for _ in works]
     for turn in range(repeats + 1):
         for work, values in zip(works, found):
+            work.run()
             start = time.perf_counter()
             work.run()
             seconds = time.perf_counter() - start

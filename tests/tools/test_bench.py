@@ -76,6 +76,6 @@ def test_works_are_timed_in_turn():
     order: list[str] = []
     one, other = (Work(2.0, lambda name=name: order.append(name)) for name in ("one", "other"))
     found = rates([one, other], 3)
-    assert order == ["one", "other"] * 4
+    assert order == ["one", "one", "other", "other"] * 4
     assert [len(values) for values in found] == [3, 3]
     assert median_ratio([1.0, 4.0, 9.0], [1.0, 2.0, 1.0]) == 2.0
