@@ -121,7 +121,8 @@ class NerfConfig(RunOptions):
     data: Positional[Path]
     """The folder: Blender, instant-ngp or nerfstudio transforms, a COLMAP model, or LLFF; see `neufield data check`."""
     preset: Preset = "default"
-    """A set of defaults: quick (a first look), default, or best."""
+    """A set of defaults, for two cores: quick (a first look in 60 s, 31 dB on lego at 400x400), default (300 s, 33.6 dB
+    there), or best (half an hour, larger tables and batches)."""
     background: Background = "auto"
     """What lies behind transparent photos, in training and in scoring; auto: white where photos have transparency."""
     view_dependence: Switch = "on"
