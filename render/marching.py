@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -62,7 +61,8 @@ class Marcher:
             self.places = self.places + jitter - 0.5
             self.places.clamp_(min=0.0)
         self.reached = torch.zeros(len(rays), dtype=torch.long, device=rays.origins.device)
-        self._kernel = march_kernel(rays.origins, backend)
+        device, dtype = rays.origins.device, rays.origins.dtype
+        self._kernel = select("march", package=kernels.__name__, device=device, dtype=dtype, backend=backend)
         self._room = occupancy.surveyed(self._kernel)
 
     def advance(self, alive: Int[Tensor, " alive"], limit: int) -> Samples:
@@ -159,8 +159,3 @@ def _none(rays: Rays) -> Samples:
     empty = rays.origins.new_zeros(0)
     starts = torch.zeros(len(rays) + 1, dtype=torch.long, device=empty.device)
     return Samples(empty, empty, starts[:0], starts, empty.new_zeros(0, 3))
-
-
-def march_kernel(like: Tensor, backend: str) -> Any:
-    """The kernel module that marches rays such as these."""
-    return select("march", package=kernels.__name__, device=like.device, dtype=like.dtype, backend=backend)

@@ -15,6 +15,7 @@ from .progress import Progress
 TABLE_SIZES = (15, 17, 19)
 _POINTS = 1 << 16
 _LEVELS, _CORNERS = 16, 8
+_FEATURES = 2 * _LEVELS
 
 
 def bench_kernels(*, repeats: int = 7, progress: Progress) -> list[Row]:
@@ -32,41 +33,40 @@ def bench_kernels(*, repeats: int = 7, progress: Progress) -> list[Row]:
         rows += _grid_rows(size, repeats)
     progress.say("Networks.")
     arithmetic = multiply_add_work()
-    for name, network in (("density", MLP(32, 16, hidden_layers=1)), ("colour", MLP(32, 3, hidden_layers=2))):
-        rows += _network_rows(name, network, arithmetic, repeats)
+    for name, outputs, hidden_layers in (("density", 16, 1), ("colour", 3, 2)):
+        rows += _network_rows(name, outputs, hidden_layers, arithmetic, repeats)
     (copied,) = rates([copy_work()], repeats)
     rows.append(Row("limit: copy, read and written", statistics.median(copied) / 1e9, "GB/s"))
     return rows
 
 
 def _grid_rows(size: int, repeats: int) -> list[Row]:
-    def work(backend: str, points: int, *, backward: bool) -> Work:
+    def work(backend: str, *, backward: bool) -> Work:
         grid = HashGrid(levels=_LEVELS, features=2, log2_table_size=size, coarsest=16, finest=2048.0, backend=backend)
-        x = torch.rand(points, 3, generator=torch.Generator().manual_seed(0))
-        return Work(points, _call(grid, x, backward=backward))
+        x = torch.rand(_POINTS, 3, generator=torch.Generator().manual_seed(0))
+        return Work(_POINTS, _call(grid, x, backward=backward))
 
     accesses = _LEVELS * _CORNERS
     rows: list[Row] = []
     for name, limit, backward in (("reads", read_work(size), False), ("additions", addition_work(size), True)):
         way = "backward" if backward else "forward"
-        compared = work("numba", _POINTS, backward=backward), work("reference", _POINTS, backward=backward)
+        compared = work("numba", backward=backward), work("reference", backward=backward)
         rows += _rows(f"hash grid {way}, 2^{size}", *compared, accesses, f"random {name}, 2^{size}", limit, repeats)
     return rows
 
 
-def _network_rows(name: str, network: MLP, arithmetic: Work, repeats: int) -> list[Row]:
-    multiply_adds = network.geometry.parameters  # per point; backward does twice as many
+def _network_rows(name: str, outputs: int, hidden_layers: int, arithmetic: Work, repeats: int) -> list[Row]:
+    def network(backend: str) -> MLP:
+        return MLP(_FEATURES, outputs, hidden_layers=hidden_layers, backend=backend)
 
-    def work(backend: str, points: int, *, backward: bool) -> Work:
-        x = torch.rand(network.in_features, points, generator=torch.Generator().manual_seed(0)).T
-        call = _call(
-            network, x.requires_grad_(), backward=backward, before=lambda: setattr(network, "backend", backend)
-        )
-        return Work(points, call)
+    def work(backend: str, *, backward: bool) -> Work:
+        x = torch.rand(_FEATURES, _POINTS, generator=torch.Generator().manual_seed(0)).T.requires_grad_()
+        return Work(_POINTS, _call(network(backend), x, backward=backward))
 
+    multiply_adds = network("auto").geometry.parameters  # per point; backward does twice as many
     rows: list[Row] = []
     for way, backward, count in (("forward", False, multiply_adds), ("backward", True, 2 * multiply_adds)):
-        compared = work("numba", _POINTS, backward=backward), work("reference", _POINTS, backward=backward)
+        compared = work("numba", backward=backward), work("reference", backward=backward)
         rows += _rows(f"{name} network {way}", *compared, count, "multiply-adds", arithmetic, repeats)
     return rows
 
@@ -81,18 +81,14 @@ def _rows(name: str, fast: Work, slow: Work, operations: int, limit_name: str, l
     ]
 
 
-def _call(
-    module: nn.Module, x: Tensor, *, backward: bool, before: Callable[[], None] = lambda: None
-) -> Callable[[], Any]:
+def _call(module: nn.Module, x: Tensor, *, backward: bool) -> Callable[[], Any]:
     """A module's forward without gradients, or its backward alone."""
-    before()
     if backward:
         out = module(x)
         wanted = [*module.parameters(), *([x] if x.requires_grad else [])]
         return lambda: torch.autograd.grad(out, wanted, torch.ones_like(out), retain_graph=True)
 
     def forward() -> Any:
-        before()
         with torch.no_grad():
             return module(x)
 

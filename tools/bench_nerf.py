@@ -42,23 +42,22 @@ _FRAME_SIDES = (400, 800)
 _FRAME_VIEWS = 3
 
 
-def bench_nerf(
-    config: NerfConfig, *, warm_up_steps: int = 300, repeats: int = 7, curve: bool = False, progress: Progress
-) -> list[Row]:
+def bench_nerf(config: NerfConfig, *, warm_up_steps: int = 300, repeats: int = 7, progress: Progress) -> list[Row]:
     """Times a whole training step of every backend that runs on this CPU, from the same half-trained state.
 
     Args:
-        config: Settings of the run; `data` may be the built-in scene.
+        config: Settings of the run; `data` may be the built-in scene. With `seconds`, a run is trained for so long as
+            well, scored on its held-out photos, and frames of it are timed.
         warm_up_steps: Steps of the fast backend before the clock starts, so that the occupancy grid has taken shape.
         repeats: Timed steps per backend; they alternate, and the median counts.
-        curve: Also train a run to the end that the settings give, score it on its held-out photos, and time frames.
         progress: Told what happens.
     """
     scene = load_scene(config)
     with TemporaryDirectory() as folder:
         rows = _step_rows(config, scene, RunFolder(Path(folder)), warm_up_steps, repeats, progress)
-        if curve:
-            rows += _run_rows(replace(config, runs=Path(folder), name=_RUN), progress)
+        if config.seconds is not None:
+            progress.say(f"Training for {config.seconds:g} s.")
+            rows += _run_rows(replace(config, runs=Path(folder), name=_RUN, device="cpu", quiet=True), progress)
     return rows
 
 
@@ -103,8 +102,7 @@ def _part_rows(fitter: Fitter) -> list[Row]:
 
 def _run_rows(config: NerfConfig, progress: Progress) -> list[Row]:
     """A run's held-out PSNR while it trained and at its end, and what frames cost afterwards."""
-    progress.say(f"Training for {config.seconds:g} s." if config.seconds else f"Training {config.steps} steps.")
-    start_run(replace(config, quiet=True))
+    start_run(config)
     run = RunFolder.open(config.runs / _RUN)
     settings, rows = read_config(run), []
     for line in run.read_metrics():

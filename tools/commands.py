@@ -192,10 +192,8 @@ def bench_command(arguments: list[str]) -> str:
         from .bench_nerf import bench_nerf
         from .nerf_run import BUILT_IN
 
-        config = NerfConfig(
-            data=options.data or BUILT_IN, background=options.background, seconds=options.seconds, steps=None
-        )
-        rows = bench_nerf(config, repeats=options.repeats, curve=options.seconds is not None, progress=progress)
+        config = NerfConfig(data=options.data or BUILT_IN, background=options.background, seconds=options.seconds)
+        rows = bench_nerf(config, repeats=options.repeats, progress=progress)
     if options.json is not None:
         write_json(options.json, rows)
     progress.say(table(rows))

@@ -1,7 +1,7 @@
 """What the kernels that are written as LLVM vector code share: the machine's vectors, and an emitter of instructions.
 
 numba compiles plain loops well, but neither keeps a tile of sums in registers nor reads neighbouring features of a
-random table entry at once. The intrinsics of `vector_dense` and `vector_grid` emit what does.
+random table entry at once, nor leaves parts of a vector alone. The intrinsics of the `vector_` modules emit what does.
 """
 
 import platform

@@ -111,25 +111,17 @@ def _emit_gather(typing_context, table, first, features, entry, weight, corners,
         emit = Emitter(context, builder, signature, arguments)
         table, first, features, entry, weight, corners, count, out, columns, place = emit.arguments
 
-        def body(features: int) -> None:
-            row = builder.gep(table, [builder.mul(first, integer(features))])
-            kind = ir.VectorType(FLOAT, features)
+        def sample(s: Any, features: int, row: Any, kind: Any) -> None:
+            def step(c: Any, sums: list[Any]) -> list[Any]:
+                at, share = _corner(emit, c, s, entry, weight, features)
+                return [emit.fma(share, emit.load(row, at, kind), sums[0])]
 
-            with cgutils.for_range(builder, count) as sample:
+            (total,) = emit.reduce_loop(corners, [emit.constant(0.0, features)], step)
+            for f in range(features):
+                at = builder.add(builder.add(place, s), builder.mul(columns, integer(f)))
+                builder.store(emit.lane(total, f), builder.gep(out, [at]))
 
-                def step(c: Any, sums: list[Any]) -> list[Any]:
-                    at, share = _corner(emit, c, sample.index, entry, weight, features)
-                    return [emit.fma(share, emit.load(row, at, kind), sums[0])]
-
-                (total,) = emit.reduce_loop(corners, [emit.constant(0.0, features)], step)
-                target = builder.add(place, sample.index)
-                for f in range(features):
-                    builder.store(
-                        emit.lane(total, f),
-                        builder.gep(out, [builder.add(target, builder.mul(columns, integer(f)))]),
-                    )
-
-        _for_each(emit, features, _FEATURE_COUNTS, body)
+        _for_each_sample(emit, table, first, features, count, sample)
         return context.get_dummy_value()
 
     numbers = [types.int64] * 2
@@ -137,6 +129,20 @@ def _emit_gather(typing_context, table, first, features, entry, weight, corners,
 
 
 gather: Any = intrinsic(_emit_gather)
+
+
+def _for_each_sample(
+    emit: Emitter, table: Any, first: Any, features: Any, count: Any, body: Callable[[Any, int, Any, Any], None]
+) -> None:
+    """Emits `body(sample, features, table from entry `first` on, an entry's type)` for the block's first samples."""
+    builder = emit.builder
+
+    def of_width(features: int) -> None:
+        row = builder.gep(table, [builder.mul(first, integer(features))])
+        with cgutils.for_range(builder, count) as sample:
+            body(sample.index, features, row, ir.VectorType(FLOAT, features))
+
+    _for_each(emit, features, _FEATURE_COUNTS, of_width)
 
 
 def _corner(emit: Emitter, corner: Any, sample: Any, entry: Any, weight: Any, features: int) -> tuple[Any, Any]:
@@ -154,21 +160,16 @@ def _emit_scatter(typing_context, table, first, features, entry, weight, corners
         emit = Emitter(context, builder, signature, arguments)
         table, first, features, entry, weight, corners, count, gradient, columns, place = emit.arguments
 
-        def body(features: int) -> None:
-            row = builder.gep(table, [builder.mul(first, integer(features))])
-            kind = ir.VectorType(FLOAT, features)
+        def sample(s: Any, features: int, row: Any, kind: Any) -> None:
+            slope = ir.Constant(kind, ir.Undefined)
+            for f in range(features):
+                at = builder.add(builder.add(place, s), builder.mul(columns, integer(f)))
+                slope = builder.insert_element(slope, builder.load(builder.gep(gradient, [at])), ir.Constant(I32, f))
+            with cgutils.for_range(builder, corners) as corner:
+                at, share = _corner(emit, corner.index, s, entry, weight, features)
+                emit.store(emit.fma(share, slope, emit.load(row, at, kind)), row, at)
 
-            with cgutils.for_range(builder, count) as sample:
-                source = builder.add(place, sample.index)
-                slope = ir.Constant(kind, ir.Undefined)
-                for f in range(features):
-                    value = builder.load(builder.gep(gradient, [builder.add(source, builder.mul(columns, integer(f)))]))
-                    slope = builder.insert_element(slope, value, ir.Constant(I32, f))
-                with cgutils.for_range(builder, corners) as corner:
-                    at, share = _corner(emit, corner.index, sample.index, entry, weight, features)
-                    emit.store(emit.fma(share, slope, emit.load(row, at, kind)), row, at)
-
-        _for_each(emit, features, _FEATURE_COUNTS, body)
+        _for_each_sample(emit, table, first, features, count, sample)
         return context.get_dummy_value()
 
     numbers = [types.int64] * 2

@@ -45,7 +45,7 @@ def test_a_picture_is_learned_and_faster_than_by_the_reference():
 def test_a_run_s_curve_parts_and_frames_are_measured(tmp_path: Path):
     write_synthetic_folder(tmp_path / "photos", train_views=10, test_views=2, size=50)
     config = NerfConfig(data=tmp_path / "photos", seconds=2.0)
-    rows = bench_nerf(config, warm_up_steps=40, repeats=1, curve=True, progress=Progress(quiet=True))
+    rows = bench_nerf(config, warm_up_steps=40, repeats=1, progress=Progress(quiet=True))
     print(table(rows))
     parts = [row.value for row in rows if row.name.startswith("part of a step: ")]
     assert sum(parts) == pytest.approx(100.0)
