@@ -11,11 +11,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..fields.kernels.dispatch import select
+from . import kernels
 from .camera_models import CameraModel, Lens, distort, distort_angle, intrinsics_from_colmap
 from .lens_table import LensTable, build_lens_table
 from .similarity import Similarity
-
-_CHUNK = 65_536  # rays at a time, so that what lies between the steps stays in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,16 +107,16 @@ class Cameras:
         """
         pose = self.world_from_camera[camera_indices]
         x, y, z = ((points - pose[:, :, 3])[:, :, None] * pose[:, :, :3]).sum(1).unbind(-1)
-        lens = self._lens(camera_indices)
-        if not self._lens_kinds.any_fisheye:
+        lens = self.lens(camera_indices)
+        if not self.lens_kinds.any_fisheye:
             u, v = self._perspective_image(lens, x, y, z)
-        elif self._lens_kinds.all_fisheye:
+        elif self.lens_kinds.all_fisheye:
             u, v = self._fisheye_image(lens, x, y, z)
         else:
             is_fisheye = self.fisheye[camera_indices]
             plane, angle = self._perspective_image(lens, x, y, z), self._fisheye_image(lens, x, y, z)
             u, v = (torch.where(is_fisheye, b, a) for a, b in zip(plane, angle, strict=True))
-        focal, center = self._intrinsics(camera_indices)
+        focal, center = self.intrinsics(camera_indices)
         return torch.stack([u, v], dim=-1) * focal + center, z
 
     @staticmethod
@@ -130,7 +130,7 @@ class Cameras:
         return x * factor, y * factor
 
     def rays(
-        self, pixels: Float[Tensor, "n 2"], camera_indices: Int[Tensor, "n"]
+        self, pixels: Float[Tensor, "n 2"], camera_indices: Int[Tensor, "n"], *, backend: str = "auto"
     ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
         """The ray that each pixel sees: the inverse of `project`, to the precision of the numbers in the whole image.
 
@@ -139,51 +139,13 @@ class Cameras:
 
         Raises:
             ValueError: if a lens cannot be inverted somewhere in its image.
+
+        Differentiable in poses and lenses; `backend` says which kernel runs, see `fields.kernels.dispatch`.
         """
-        if len(pixels) <= _CHUNK:
-            return self._rays(pixels, camera_indices)
-        parts = [self._rays(*chunk) for chunk in zip(pixels.split(_CHUNK), camera_indices.split(_CHUNK), strict=True)]
-        return torch.cat([origins for origins, _ in parts]), torch.cat([directions for _, directions in parts])
-
-    def _rays(self, pixels: Tensor, camera_indices: Tensor) -> tuple[Tensor, Tensor]:
-        focal, center = self._intrinsics(camera_indices)
-        u, v = ((pixels - center) / focal).T.contiguous()
-        x, y, z = self._directions(u, v, camera_indices)
-        x_axis, y_axis, z_axis, position = (column.index_select(0, camera_indices) for column in self._columns)
-        directions = x_axis * x[:, None]
-        directions = directions.addcmul(y_axis, y[:, None]).addcmul(z_axis, z[:, None])
-        return position, directions
-
-    def _directions(self, u: Tensor, v: Tensor, camera_indices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Unit directions in the camera's frame from distorted positions on the image plane."""
-        kinds, lens = self._lens_kinds, self._lens(camera_indices)
-        if not kinds.any_fisheye:
-            return self._perspective_directions(lens, u, v, camera_indices)
-        if kinds.all_fisheye:
-            return self._fisheye_directions(lens, u, v, camera_indices)
-        is_fisheye = self.fisheye[camera_indices]
-        plane = self._perspective_directions(lens, u, v, camera_indices)
-        angle = self._fisheye_directions(lens, u, v, camera_indices)
-        x, y, z = (torch.where(is_fisheye, b, a) for a, b in zip(plane, angle, strict=True))
-        return x, y, z
-
-    def _perspective_directions(
-        self, lens: Lens, u: Tensor, v: Tensor, camera_indices: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        if self._lens_kinds.distorted:
-            u, v = self.lens_table.undistort(lens, u, v, camera_indices)
-        z = (u * u + v * v + 1.0).rsqrt()
-        return u * z, v * z, z
-
-    def _fisheye_directions(
-        self, lens: Lens, u: Tensor, v: Tensor, camera_indices: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        squared = u * u + v * v
-        table = self.lens_table  # also refuses a lens that reaches beyond 180 degrees
-        scale = table.scale(lens, squared, camera_indices) if lens.radial else torch.ones_like(u)
-        theta = squared.clamp_min(torch.finfo(u.dtype).tiny).sqrt() * scale
-        factor = torch.sinc(theta / torch.pi) * scale  # sin(theta) / theta_distorted
-        return u * factor, v * factor, torch.cos(theta)
+        kernel = select(
+            "pixel_rays", package=kernels.__name__, device=pixels.device, dtype=self.focal.dtype, backend=backend
+        )
+        return kernel.rays(self, pixels, camera_indices)
 
     @cached_property
     def lens_table(self) -> LensTable:
@@ -192,11 +154,11 @@ class Cameras:
         return build_lens_table(focal, center, distortion, self.fisheye, self.sizes)
 
     @cached_property
-    def _lens_kinds(self) -> "_LensKinds":
+    def lens_kinds(self) -> "LensKinds":
         """Which parts of the lens model this batch needs: found once, so that no ray waits for a decision."""
         used = (self.distortion != 0).any(0).tolist()
         alike = all(bool((field == field[:1]).all()) for field in (self.focal, self.center, self.distortion))
-        return _LensKinds(
+        return LensKinds(
             radial_terms=max((i + 1 for i in range(4) if used[i]), default=0),
             tangential=used[4] or used[5],
             any_fisheye=bool(self.fisheye.any()),
@@ -204,18 +166,15 @@ class Cameras:
             alike=alike and len(self) > 0,
         )
 
-    @property
-    def _columns(self) -> tuple[Tensor, ...]:
-        return tuple(column.contiguous() for column in self.world_from_camera.unbind(2))
-
-    def _intrinsics(self, camera_indices: Tensor) -> tuple[Tensor, Tensor]:
+    def intrinsics(self, camera_indices: Tensor) -> tuple[Tensor, Tensor]:
         """Focal lengths and principal points per point, or one row of them where all cameras have the same."""
-        if self._lens_kinds.alike:
+        if self.lens_kinds.alike:
             return self.focal[:1], self.center[:1]
         return self.focal.index_select(0, camera_indices), self.center.index_select(0, camera_indices)
 
-    def _lens(self, camera_indices: Tensor) -> Lens:
-        kinds = self._lens_kinds
+    def lens(self, camera_indices: Tensor) -> Lens:
+        """Distortion coefficients per point, or one row of them where all cameras have the same lens."""
+        kinds = self.lens_kinds
         if not kinds.distorted:
             return Lens((), None)
         columns = self.distortion.T
@@ -224,7 +183,9 @@ class Cameras:
 
 
 @dataclass(frozen=True)
-class _LensKinds:
+class LensKinds:
+    """Which parts of the lens model a batch of cameras needs, and whether all its lenses are the same."""
+
     radial_terms: int
     tangential: bool
     any_fisheye: bool

@@ -55,14 +55,10 @@ class Marcher:
     ) -> None:
         self.rays = rays = Rays(rays.origins.detach().contiguous(), rays.directions.detach().contiguous())
         self.occupancy, self.stepping = occupancy, stepping
-        t_enter, self.t_leave = box_interval(rays, float(occupancy.extent))
-        self.places = stepping.place(t_enter.clamp(min=near))
-        if jitter is not None:
-            self.places = self.places + jitter - 0.5
-            self.places.clamp_(min=0.0)
-        self.reached = torch.zeros(len(rays), dtype=torch.long, device=rays.origins.device)
         device, dtype = rays.origins.device, rays.origins.dtype
         self._kernel = select("march", package=kernels.__name__, device=device, dtype=dtype, backend=backend)
+        self.places, self.t_leave = self._kernel.enter(rays, float(occupancy.extent), stepping, near, jitter)
+        self.reached = torch.zeros(len(rays), dtype=torch.long, device=device)
         self._room = occupancy.surveyed(self._kernel)
 
     def advance(self, alive: Int[Tensor, " alive"], limit: int) -> Samples:
@@ -85,17 +81,6 @@ class Marcher:
     def merge(self, rounds: list[Round]) -> Samples:
         """The samples that rounds kept, sorted by ray and within a ray by round; there is at least one round."""
         return self._kernel.merge(rounds, len(self.rays))
-
-
-def box_interval(rays: Rays, extent: float) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
-    """Where rays enter and leave the cube of side `extent` around (0.5, 0.5, 0.5); both 0 for rays that miss it."""
-    low, high = 0.5 - 0.5 * extent, 0.5 + 0.5 * extent
-    directions = torch.where(rays.directions == 0.0, torch.full_like(rays.directions, 1e-20), rays.directions)
-    to_low, to_high = (low - rays.origins) / directions, (high - rays.origins) / directions
-    enter = torch.minimum(to_low, to_high).amax(dim=1).clamp(min=0.0)
-    leave = torch.maximum(to_low, to_high).amin(dim=1)
-    missed = leave <= enter
-    return enter.masked_fill(missed, 0.0), leave.masked_fill(missed, 0.0)
 
 
 @torch.no_grad()

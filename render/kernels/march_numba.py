@@ -18,6 +18,15 @@ from .vector_march import DIRECTION, END, HIT, ORIGIN, PLACE, STATE_ROWS, T_END,
 # does.
 
 
+def enter(rays: Rays, extent: float, stepping: Stepping, near: float, jitter: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Where candidate 0 of every ray begins, and where the ray leaves the box; see the reference."""
+    out = np.empty((2, len(rays)), np.float32)
+    shifts = jitter.numpy() if jitter is not None else np.full(len(rays), 0.5, np.float32)
+    curve = np.array([stepping.smallest, stepping.cone_angle, stepping.largest])
+    _enter_box(rays.origins.numpy(), rays.directions.numpy(), np.float32(extent), curve, np.float32(near), shifts, out)
+    return torch.from_numpy(out[0]), torch.from_numpy(out[1])
+
+
 def advance(
     rays: Rays,
     alive: Tensor,
@@ -148,6 +157,34 @@ def _spread(room, way):
                     if 0 <= x < ni and 0 <= y < nj and 0 <= z < nk:
                         least = min(least, room[x, y, z] + (1 if room[x, y, z] < 255 else 0))
                 room[i, j, k] = least
+
+
+@exact_parallel
+def _enter_box(origins, directions, extent, curve, near, shifts, out):
+    half, zero = np.float32(0.5), np.float32(0.0)
+    low, high = half - half * extent, half + half * extent
+    for chunk in prange(CHUNKS):
+        for ray in range(len(shifts) * chunk // CHUNKS, len(shifts) * (chunk + 1) // CHUNKS):
+            t_enter, t_leave = np.float32(0.0), np.float32(np.inf)
+            for axis in range(3):
+                direction = directions[ray, axis] if directions[ray, axis] != zero else np.float32(1e-20)
+                to_low, to_high = (low - origins[ray, axis]) / direction, (high - origins[ray, axis]) / direction
+                t_enter = max(t_enter, min(to_low, to_high))
+                t_leave = min(t_leave, max(to_low, to_high))
+            if t_leave <= t_enter:
+                t_enter = t_leave = zero
+            place = np.float32(_place(np.float64(max(t_enter, near)), curve[0], curve[1], curve[2]))
+            out[0, ray] = max(place + shifts[ray] - half, zero)
+            out[1, ray] = t_leave
+
+
+@exact
+def _place(t, smallest, cone, largest):
+    """`Stepping.place` in float64."""
+    if cone == 0.0 or t < smallest / cone:
+        return t / smallest
+    near, far = smallest / cone, largest / cone
+    return 1.0 / cone + math.log(min(t, far) / near) / cone + max(t - far, 0.0) / largest
 
 
 @exact_parallel

@@ -12,6 +12,36 @@ def supports(device: str, dtype: torch.dtype) -> str | None:
     del device, dtype
 
 
+def enter(
+    rays: Rays, extent: float, stepping: Stepping, near: float, jitter: Float[Tensor, " rays"] | None
+) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
+    """Where on the curve of `stepping` candidate 0 of every ray begins, and at what distance the ray leaves the box.
+
+    Args:
+        rays: All rays.
+        extent: Side of the box, whose middle is (0.5, 0.5, 0.5).
+        stepping: How long samples are.
+        near: No candidate begins closer to a ray's origin, but for the jitter.
+        jitter: Shifts candidates by this share of a sample, less one half; None: not at all.
+    """
+    t_enter, t_leave = box_interval(rays, extent)
+    places = stepping.place(t_enter.clamp(min=near).double()).to(t_enter.dtype)
+    if jitter is not None:
+        places = (places + jitter - 0.5).clamp(min=0.0)
+    return places, t_leave
+
+
+def box_interval(rays: Rays, extent: float) -> tuple[Float[Tensor, " rays"], Float[Tensor, " rays"]]:
+    """Where rays enter and leave the cube of side `extent` around (0.5, 0.5, 0.5); both 0 for rays that miss it."""
+    low, high = 0.5 - 0.5 * extent, 0.5 + 0.5 * extent
+    directions = torch.where(rays.directions == 0.0, torch.full_like(rays.directions, 1e-20), rays.directions)
+    to_low, to_high = (low - rays.origins) / directions, (high - rays.origins) / directions
+    enter = torch.minimum(to_low, to_high).amax(dim=1).clamp(min=0.0)
+    leave = torch.maximum(to_low, to_high).amin(dim=1)
+    missed = leave <= enter
+    return enter.masked_fill(missed, 0.0), leave.masked_fill(missed, 0.0)
+
+
 def advance(
     rays: Rays,
     alive: Int[Tensor, " alive"],

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from neufield.render import Marcher, OccupancyGrid, Rays, Samples, Stepping, Thinning, visible_samples
-from neufield.render.marching import box_interval
+from neufield.render.kernels.march_reference import box_interval
 
 on_cpu_backends = pytest.mark.parametrize("backend", ["reference", "numba"])
 STEPPINGS = {"even": Stepping(0.02), "growing": Stepping(0.01, 1 / 32)}

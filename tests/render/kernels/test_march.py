@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from neufield.render.kernels import march_reference as reference
-from neufield.render.marching import box_interval
+from neufield.render.kernels.march_reference import box_interval
 from neufield.render.samples import Rays, Round, Samples, Stepping
 
 CPU_BACKENDS = ("reference", "numba")
@@ -93,6 +93,28 @@ def march(
 def assert_same(found: Samples, truth: Samples) -> None:
     for name in ("t_starts", "t_ends", "ray_indices", "ray_starts", "positions"):
         assert torch.equal(getattr(found, name), getattr(truth, name)), name
+
+
+@pytest.mark.parametrize("jittered", [False, True])
+@pytest.mark.parametrize("near", [0.0, 0.3])
+@pytest.mark.parametrize("curve", ["even", "1/256", "three pieces"])
+@pytest.mark.parametrize("extent", [1, 4])
+def test_rays_enter_the_box_where_the_reference_s_do(extent: int, curve: str, near: float, jittered: bool):
+    rays, stepping = make_rays(extent), make_stepping(curve, extent)
+    jitter = torch.rand(len(rays), generator=torch.Generator().manual_seed(5)) if jittered else None
+    (places, leave), (true_places, true_leave) = (
+        load(backend).enter(rays, float(extent), stepping, near, jitter) for backend in CPU_BACKENDS
+    )
+    assert torch.equal(leave, true_leave)
+    torch.testing.assert_close(places, true_places, rtol=2e-7, atol=0.0)
+    assert (leave == 0.0).any()
+    assert (leave > near).any()
+
+
+@on_cpu_backends
+def test_no_rays_enter_no_box(backend: str):
+    none = Rays(torch.zeros(0, 3), torch.zeros(0, 3))
+    assert [len(found) for found in load(backend).enter(none, 1.0, Stepping(0.01), 0.0, None)] == [0, 0]
 
 
 @pytest.mark.parametrize("extent", [1, 4, 16])
