@@ -7,6 +7,8 @@ from typing import ClassVar, Literal
 from .run_options import Positional, RunOptions, Switch, require_between, require_positive
 
 Background = Literal["auto", "white", "black", "none"]
+AppearanceModel = Literal["off", "exposure", "code"]
+Refinement = Literal["off", "poses", "lenses"]
 Preset = Literal["quick", "default", "best"]
 
 
@@ -63,6 +65,14 @@ class OptimizerConfig:
     """Colour errors above this count linearly."""
     distortion: float = 1e-2
     """Penalty on colours that are spread along a ray instead of lying at one place: it clears fog."""
+    camera_rate: float = 1e-3
+    """Learning rate of corrections of cameras, in radians and scene units; it falls as the other one does."""
+    camera_prior: float = 1e-2
+    """Penalty on corrections of cameras: on their squares, in radians and scene units."""
+    appearance_rate: float = 2e-3
+    """Learning rate of the photos' exposures and codes; it falls as the other one does."""
+    appearance_prior: float = 1e-3
+    """Penalty on the squares of the photos' exposures and codes."""
     opening: int | None = None
     """Steps in which the levels of the hash grid join one by one, coarsest first, but at most 2/5 of the training; by
     default 300 in a unit cube, 800 in larger scenes. 0: all from the start."""
@@ -74,6 +84,10 @@ class OptimizerConfig:
         require_between(self, "decay_to", 0.0, 1.0, group="optimizer.")
         require_between(self, "weight_decay", 0.0, 1.0, group="optimizer.")
         require_between(self, "distortion", 0.0, 10.0, group="optimizer.")
+        require_between(self, "camera_rate", 0.0, 1.0, group="optimizer.")
+        require_between(self, "camera_prior", 0.0, 1e6, group="optimizer.")
+        require_between(self, "appearance_rate", 0.0, 1.0, group="optimizer.")
+        require_between(self, "appearance_prior", 0.0, 1e6, group="optimizer.")
         require_between(self, "opening", 0, 1_000_000, group="optimizer.")
         if not 0.0 <= self.average < 1.0:
             raise ValueError(f"--optimizer.average takes 0 to less than 1, got {self.average}.")
@@ -127,6 +141,12 @@ class NerfConfig(RunOptions):
     """What lies behind transparent photos, in training and in scoring; auto: white where photos have transparency."""
     view_dependence: Switch = "on"
     """Whether a point's colour may change with the direction it is seen from."""
+    refine_poses: Refinement = "off"
+    """Correct the cameras while training. poses: a small rotation and shift of each; lenses: also focal lengths and
+    distortion. Held-out cameras are aligned with the scene before they are scored."""
+    appearance: AppearanceModel = "off"
+    """What may change from photo to photo. exposure: the brightness of each channel; code: also eight numbers that
+    colours depend on, for changing light. New views, held-out ones too, are rendered as the mean photo."""
     holdout_every: int = 8
     """Every n-th photo by name is held out for scoring, where the data names no test views."""
     downscale: int = 1

@@ -1,6 +1,7 @@
 """What is fitted: encodings of coordinates, networks, the fields made of them, and their derivatives."""
 
 from .adam import Adam as Adam
+from .appearance import Appearance as Appearance
 from .composition import Concatenation as Concatenation
 from .composition import Identity as Identity
 from .coordinate_field import CoordinateField as CoordinateField

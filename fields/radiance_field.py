@@ -30,9 +30,10 @@ class RadianceField(nn.Module):
     """Density and view-dependent colour from a hash grid and two small networks.
 
         h = density_network(grid(x))
-        density = density_scale exp(h_0),    color = sigmoid(color_network(h, Y(direction)))
+        density = density_scale exp(h_0),    color = sigmoid(color_network(h, Y(direction), code))
 
-    Y are the spherical harmonics of the viewing direction up to degree 4. Müller et al. 2022, section 5.4.
+    Y are the spherical harmonics of the viewing direction up to degree 4. Müller et al. 2022, section 5.4. A code may
+    stand for the photo that a colour is seen in, see `Appearance`.
 
     Args:
         grid: The encoding of positions; it sees the box of side `extent` around (0.5, 0.5, 0.5) as its unit cube.
@@ -40,6 +41,7 @@ class RadianceField(nn.Module):
         width: Neurons of the networks' hidden layers.
         density_layers, color_layers: Hidden layers of the two networks.
         view_dependence: Without it the colour network sees no direction, and a surface has one colour from everywhere.
+        code_features: Length of the codes that colours depend on; 0: on none.
         density_scale: What density starts near, per unit length; exp(h_0) is about 1 at the start.
         seed: Seed of the networks' weights.
         backend: Which kernels run, see `kernels.dispatch`.
@@ -54,6 +56,7 @@ class RadianceField(nn.Module):
         density_layers: int = 1,
         color_layers: int = 2,
         view_dependence: bool = True,
+        code_features: int = 0,
         density_scale: float = 1.0,
         seed: int = 0,
         backend: str = "auto",
@@ -64,7 +67,8 @@ class RadianceField(nn.Module):
             grid.out_features, GEOMETRY_FEATURES, width=width, hidden_layers=density_layers, seed=seed, backend=backend
         )
         self.direction_encoding = SphericalHarmonics(degree=4, backend=backend) if view_dependence else None
-        extra = self.direction_encoding.out_features if self.direction_encoding else 0
+        self.code_features = code_features
+        extra = code_features + (self.direction_encoding.out_features if self.direction_encoding else 0)
         self.color_network = MLP(
             GEOMETRY_FEATURES + extra, 3, width=width, hidden_layers=color_layers, seed=seed + 1, backend=backend
         )
@@ -83,6 +87,7 @@ class RadianceField(nn.Module):
         positions: Float[Tensor, "samples 3"],
         directions: Float[Tensor, "samples 3"],
         features: Float[Tensor, "samples features"] | None = None,
+        codes: Float[Tensor, "#samples codes"] | None = None,
     ) -> Radiance:
         """Density and colour at scene positions seen along unit directions (from the camera into the scene).
 
@@ -90,12 +95,22 @@ class RadianceField(nn.Module):
             positions: Scene coordinates.
             directions: Unit length, one per position.
             features: What `probe` said of these positions, if it was asked before.
+            codes: Of the photos they are seen in, one per position or one for all; needed where the field has codes.
+
+        Raises:
+            ValueError: Codes are missing, or of another length.
         """
+        given = 0 if codes is None else codes.shape[1]
+        if given != self.code_features:
+            raise ValueError(f"This field's colours depend on codes of length {self.code_features}, got {given}.")
         geometry = self.density_network(self._features(positions, features))
-        seen = geometry
+        # Features lie [feature, sample] in memory: joining the transposed views copies whole rows.
+        rows = [geometry.T]
         if self.direction_encoding is not None:
-            # Features lie [feature, sample] in memory: joining the transposed views copies whole rows.
-            seen = torch.cat([geometry.T, self.direction_encoding(directions).T]).T
+            rows.append(self.direction_encoding(directions).T)
+        if codes is not None:
+            rows.append(codes.T.expand(-1, len(positions)))
+        seen = torch.cat(rows).T if len(rows) > 1 else geometry
         return Radiance(self._density(geometry), torch.sigmoid(self.color_network(seen)))
 
     def _features(self, positions: Tensor, known: Tensor | None = None) -> Tensor:

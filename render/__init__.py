@@ -10,9 +10,11 @@ from .marching import Marcher as Marcher
 from .marching import Thinning as Thinning
 from .marching import visible_samples as visible_samples
 from .occupancy import OccupancyGrid as OccupancyGrid
+from .refinement import CameraRefinement as CameraRefinement
 from .renderer import Renderer as Renderer
 from .renderer import Rendering as Rendering
 from .samples import Rays as Rays
 from .samples import Samples as Samples
 from .samples import Stepping as Stepping
 from .similarity import Similarity as Similarity
+from .visibility import seen_blocks as seen_blocks

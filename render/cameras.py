@@ -17,6 +17,8 @@ from .camera_models import CameraModel, Lens, distort, distort_angle, intrinsics
 from .lens_table import LensTable, build_lens_table
 from .similarity import Similarity
 
+_MORE_STEPS = 2  # of Newton's method for a lens that is not quite the table's: each squares the error
+
 
 @dataclass(frozen=True, eq=False)
 class Cameras:
@@ -94,6 +96,14 @@ class Cameras:
         sizes = (self.sizes * factor[:, None]).round().long().clamp(min=1)
         scale = sizes / self.sizes
         return replace(self, focal=self.focal * scale, center=self.center * scale, sizes=sizes)
+
+    def with_lenses(self, focal: Float[Tensor, "cameras 2"], distortion: Float[Tensor, "cameras 6"]) -> "Cameras":
+        """The same cameras with lenses that differ little from theirs; their inverse starts from the present one's."""
+        changed = replace(self, focal=focal, distortion=distortion)
+        table = self.lens_table
+        steps = table.radial_steps + _MORE_STEPS, table.tangential_steps + _MORE_STEPS
+        changed.__dict__["lens_table"] = replace(table, radial_steps=steps[0], tangential_steps=steps[1])
+        return changed
 
     def project(
         self, points: Float[Tensor, "n 3"], camera_indices: Int[Tensor, "n"]

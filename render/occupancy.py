@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from ..fields.kernels.dispatch import select
@@ -15,6 +15,9 @@ DensityFunction = Callable[[Float[Tensor, "samples 3"]], Tensor | tuple[Tensor, 
 
 _DECAY = 0.95
 _THICKNESS = 0.01
+_STRONG = 10.0
+BLOCK = 4
+"""Cells along a side of the blocks that `OccupancyGrid.keep_to` takes."""
 
 
 class OccupancyGrid(nn.Module):
@@ -22,7 +25,8 @@ class OccupancyGrid(nn.Module):
 
     Each cell remembers the largest density seen in it lately, and is occupied while that exceeds
     `min(0.01 / smallest step, 0.99 mean over the cells)`: less than 0.01 of optical thickness is not worth a sample.
-    Müller et al. 2022, appendix C.
+    Müller et al. 2022, appendix C. Cells that share a face with one of ten times that density are occupied, too: else
+    fuzzy borders are cut off along the cells' faces, and what is thin cannot grow out of what is solid.
 
     Args:
         extent: Side of the scene's box, a power of two; there are log2(extent) + 1 grids.
@@ -43,6 +47,7 @@ class OccupancyGrid(nn.Module):
         self.extent, self.smallest_step, self.resolution, self.backend = extent, smallest_step, resolution, backend
         self.cascades = extent.bit_length()
         cells = self.cascades * resolution**3
+        self._seen: Tensor | None = None
         self._survey: tuple[tuple[str, int, int], Tensor] | None = None
         self.register_buffer("values", torch.zeros(cells))
         self.register_buffer("bits", torch.full((cells // 8,), 255, dtype=torch.uint8))
@@ -70,7 +75,22 @@ class OccupancyGrid(nn.Module):
         mean = self.values.mean(dtype=torch.float64).item()
         # A little below the mean: in fog that is the same everywhere no cell exceeds it.
         threshold = min(_THICKNESS / self.smallest_step, 0.99 * mean)
-        self.bits.copy_(self._kernel().pack(self.values, threshold))
+        kernel = self._kernel()
+        bits = kernel.pack(self.values, threshold)
+        kernel.spread(bits, kernel.pack(self.values, _STRONG * threshold), self.resolution)
+        self.bits.copy_(bits if self._seen is None else bits & self._seen)
+
+    def keep_to(self, seen: Bool[Tensor, "cascades blocks blocks blocks"]) -> None:
+        """Leaves blocks of 4 x 4 x 4 cells empty for good: those that nothing is to be learned of.
+
+        Args:
+            seen: Which blocks may be occupied, along x, y and z.
+        """
+        cells = seen.to(self.bits.device)
+        for axis in (1, 2, 3):
+            cells = cells.repeat_interleave(BLOCK, dim=axis)
+        self._seen = self._kernel().pack(cells.reshape(-1).float(), 0.5)
+        self.bits &= self._seen
 
     def surveyed(self, march: Any) -> Tensor:
         """What a march kernel's `survey` says of the bits; asked again only when they have changed."""

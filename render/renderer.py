@@ -11,10 +11,11 @@ from .cameras import Cameras
 from .composite import composite
 from .marching import Marcher, Thinning, visible_samples
 from .occupancy import DensityFunction, OccupancyGrid
-from .samples import Rays, Stepping
+from .samples import Rays, Samples, Stepping
 
 RadianceFunction = Callable[..., tuple[Tensor, Tensor]]
-"""(positions, directions), and features if the density gave any, to density (samples,) and colour (samples, 3)."""
+"""(positions, directions), then features if the density gave any, then codes if the rays have any (features are None
+where the density gave none), to density (samples,) and colour (samples, 3)."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Renderer:
 
     Attributes:
         density: The field's density at positions, alone or with features.
-        radiance: Its density and colour at positions seen along directions, given those features.
+        radiance: Its density and colour at positions seen along directions, given those features and the rays' codes.
         occupancy: Where it may be anything but empty.
         stepping: How long samples are.
         near: Nothing is sampled closer to a ray's origin, scene units.
@@ -70,6 +71,9 @@ class Renderer:
     ) -> Rendering:
         """Renders one batch of rays; colour, opacity, depth and distortion carry gradients to the field's parameters.
 
+        Where the rays themselves ask for gradients, they get those of the samples' positions and directions; along the
+        ray the samples lie where they lie.
+
         Args:
             rays: Scene coordinates.
             background: RGB in [0, 1] behind the scene, for all rays or each.
@@ -80,9 +84,11 @@ class Renderer:
         samples, evaluated = visible_samples(
             marcher, self.density, self.thinning, on_density=on_density, backend=self.backend
         )
-        directions = rays.directions[samples.ray_indices]
-        known = () if samples.features is None else (samples.features,)
-        density, color = self.radiance(samples.positions, directions, *known)
+        positions, directions = _along(rays, samples)
+        known = () if samples.features is None and rays.codes is None else (samples.features,)
+        if rays.codes is not None:
+            known += (rays.codes.index_select(0, samples.ray_indices),)
+        density, color = self.radiance(positions, directions, *known)
         seen = composite(density, color, samples.t_starts, samples.t_ends, samples.ray_starts, backend=self.backend)
         return Rendering(
             seen.color + (1.0 - seen.opacity)[:, None] * background,
@@ -118,3 +124,15 @@ class Renderer:
             "opacity": opacity.view(height, width),
             "depth": depth.view(height, width),
         }
+
+
+def _along(rays: Rays, samples: Samples) -> tuple[Tensor, Tensor]:
+    """Positions of samples and directions they are seen along, as functions of the rays if these want gradients."""
+    directions = rays.directions.index_select(0, samples.ray_indices)
+    if not (torch.is_grad_enabled() and (rays.origins.requires_grad or rays.directions.requires_grad)):
+        return samples.positions, directions
+    origins = rays.origins.index_select(0, samples.ray_indices)
+    t = ((samples.positions - origins.detach()) * directions.detach()).sum(dim=1, keepdim=True)
+    # The differences are zero: the values stay those at which densities were found, to the last bit.
+    moved = (origins - origins.detach()) + t * (directions - directions.detach())
+    return samples.positions + moved, directions

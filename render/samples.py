@@ -16,10 +16,12 @@ class Rays:
     Attributes:
         origins: Where rays start (rays, 3).
         directions: Unit length (rays, 3).
+        codes: What else the colours along a ray depend on, the same for all of it (rays, codes); None: nothing.
     """
 
     origins: Float[Tensor, "rays 3"]
     directions: Float[Tensor, "rays 3"]
+    codes: Float[Tensor, "rays codes"] | None = None
 
     def __len__(self) -> int:
         return len(self.origins)

@@ -68,6 +68,24 @@ class Similarity:
         translation = self.scale * (self.rotation @ first.translation) + self.translation
         return Similarity(self.scale * first.scale, self.rotation @ first.rotation, translation)
 
+    @classmethod
+    def aligning(cls, source: Float[Tensor, "n 3"], target: Float[Tensor, "n 3"]) -> "Similarity":
+        """The map that brings points as close as possible to others, in the least squares. Umeyama 1991.
+
+        Raises:
+            ValueError: Fewer than three points, or all of them in one place.
+        """
+        source, target = source.detach().cpu().double(), target.detach().cpu().double()
+        if len(source) < 3:
+            raise ValueError(f"aligning needs at least 3 points; found {len(source)}")
+        from_center, to_center = source - source.mean(dim=0), target - target.mean(dim=0)
+        u, spread, v = torch.linalg.svd(to_center.T @ from_center)
+        sign = torch.ones(3, dtype=torch.float64)
+        sign[2] = torch.linalg.det(u @ v).sign()
+        rotation = u @ torch.diag(sign) @ v
+        scale = float((spread * sign).sum() / from_center.square().sum())
+        return cls(scale, rotation, target.mean(dim=0) - scale * (rotation @ source.mean(dim=0)))
+
     def to_dict(self) -> dict[str, Any]:
         """The map as plain numbers and lists, ready for JSON."""
         return {"scale": self.scale, "rotation": self.rotation.tolist(), "translation": self.translation.tolist()}

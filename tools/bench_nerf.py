@@ -36,7 +36,7 @@ _PARTS = {
     "optimiser": ("adam step",),
     "march": ("march advance", "march merge", "march survey", "composite thin"),
     "compositing": ("composite forward", "composite backward"),
-    "occupancy": ("occupancy observe", "occupancy cells_of", "occupancy pack"),
+    "occupancy": ("occupancy observe", "occupancy cells_of", "occupancy pack", "occupancy spread"),
 }
 _FRAME_SIDES = (400, 800)
 _FRAME_VIEWS = 3

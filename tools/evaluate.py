@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..datasets import PosedImages
+from .alignment import ALIGNMENT_STEPS, aligned_camera
 from .metrics import score
 from .nerf import NerfTask
 from .pictures import error_image, side_by_side, write_png
@@ -66,8 +66,8 @@ def evaluate(task: NerfTask) -> Evaluation:
 def score_view(task: NerfTask, index: int) -> ScoredView:
     """Renders and scores one held-out view."""
     views = task.scene.test
-    behind = torch.zeros(3, device=task.device) if task.background is None else task.background
-    picture = task.model.renderer().render_image(task.test_cameras, index, behind)
+    behind = task.scoring_background
+    picture = task.model.renderer().render_image(aligned_camera(task, index), 0, behind)
     render = picture["color"].clamp(0.0, 1.0).cpu()
     target = blend(views.image(index), behind.cpu())
     return ScoredView(views.names[index], score(render, target), target, render)
@@ -84,7 +84,20 @@ def protocol(task: NerfTask) -> dict[str, str]:
         "ssim": "window 11, sigma 1.5, data range 1",
         "weights": f"running average, decay {average} per step" if average else "the last step's",
         "crop": "none",
+        "poses": _poses(config.refine_poses),
+        "appearance": "as the mean of the training's photos"
+        if config.appearance != "off"
+        else "the same in all photos",
     }
+
+
+def _poses(refined: str) -> str:
+    if refined == "off":
+        return "as given"
+    return (
+        f"refined in training ({refined}); each held-out camera moved as the training's did together, then by "
+        f"{ALIGNMENT_STEPS} steps of Adam on its own photo, the scene unchanged"
+    )
 
 
 def _sizes(images: PosedImages) -> str:

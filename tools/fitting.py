@@ -67,7 +67,7 @@ class Task(Protocol):
     """Everything that is saved: parameters and buffers."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups of parameters with their options of `Adam`."""
+        """Groups of parameters with their options of `Adam`, and `share`: of the fit's learning rate, by default 1."""
         ...
 
     def warm_up(self) -> None:
@@ -171,7 +171,7 @@ class Fitter:
         losses = self.task.losses(self.step, progress)
         torch.stack(list(losses.values())).sum().backward()
         for group in self.optimizer.param_groups:
-            group["rate"] = self.settings.rate_at(progress)
+            group["rate"] = self.settings.rate_at(progress) * group.get("share", 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.average.update(self.step)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..configs.nerf_config import NerfConfig
 from ..datasets import PosedImages, PosedScene
-from ..render import Rays
+from ..render import CameraRefinement, Cameras, Rays, Rendering, Similarity, seen_blocks
 from .fitting import FitSettings
 from .metrics import psnr
 from .radiance_model import RadianceModel, background_color, blend, resolved_sampling
@@ -19,6 +19,7 @@ _FIRST_RAYS = 256
 _BOUNDED_OPENING, _OPEN_OPENING = 300, 800  # steps; larger scenes have more room for fog
 _OPEN_AFTER = 0.4  # of the training all levels take part at the latest
 _REFRESH_EVERY = 16
+_REFINED_FROM = 200  # steps: before it nothing is there that a camera could be compared with
 _EXPLORED_CELLS = 1 << 14
 _ALL_CELLS_AT_ONCE = 1 << 21
 _QUICK_VIEWS, _QUICK_PIXELS = 8, 40_000
@@ -54,30 +55,43 @@ class NerfTask:
 
     def __init__(self, config: NerfConfig, scene: PosedScene, device: torch.device) -> None:
         self.config, self.scene, self.device = config, scene, device
-        self.model = RadianceModel(config, extent=scene.extent, near=scene.near).to(device)
+        cameras = scene.train.cameras
+        self.model = RadianceModel(config, extent=scene.extent, near=scene.near, cameras=cameras).to(device)
         self.module: torch.nn.Module = self.model
         self.background = background_color(config.background, transparent=scene.background == "alpha", device=device)
-        self.cameras, self.test_cameras = scene.train.cameras.to(device), scene.test.cameras.to(device)
+        self.cameras, self._test_cameras = cameras.to(device), scene.test.cameras.to(device)
         self.model.field.grid.open(self._levels_at(0, 0.0))
+        occupancy = self.model.occupancy
+        occupancy.keep_to(
+            seen_blocks(self.cameras, extent=scene.extent, resolution=occupancy.resolution, near=scene.near)
+        )
         self.rays_per_step = _FIRST_RAYS
         self.rays_drawn = self.samples_kept = self.samples_evaluated = 0
         self._generator = torch.Generator()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Updated where there is a gradient: weights that wait for a level to open stay as they are."""
-        field = self.model.field
+        field, refinement, appearance = self.model.field, self.model.refinement, self.model.appearance
+        optimizer = self.config.optimizer
         networks = [field.density_network.weights, field.color_network.weights]
-        return [
+        groups: list[dict[str, Any]] = [
             {"params": [field.grid.table], "sparse": True},
-            {"params": networks, "sparse": True, "weight_decay": self.config.optimizer.weight_decay},
+            {"params": networks, "sparse": True, "weight_decay": optimizer.weight_decay},
         ]
+        if refinement is not None:
+            share = optimizer.camera_rate / optimizer.rate
+            groups.append({"params": list(refinement.parameters()), "sparse": True, "share": share})
+        if appearance is not None:
+            share = optimizer.appearance_rate / optimizer.rate
+            groups.append({"params": list(appearance.parameters()), "sparse": True, "share": share})
+        return groups
 
     def warm_up(self) -> None:
         """Compiles or loads every kernel of a step, on rays that see next to nothing."""
         facts = self.facts()
         bits = self.model.occupancy.bits.clone()
         values = self.model.occupancy.values.clone()
-        losses = self._losses(step=0, coarseness=64.0, rays=_FEWEST_RAYS)
+        losses = self._losses(step=_REFINED_FROM, coarseness=64.0, rays=_FEWEST_RAYS)
         sum(losses.values()).backward()  # pyright: ignore[reportAttributeAccessIssue]
         self._explore(self.model.occupancy.all_cells()[:64])
         self.model.zero_grad()
@@ -106,15 +120,55 @@ class NerfTask:
         behind = torch.rand(rays, 3, generator=generator).to(self.device)
         if self.background is None and self.scene.background == "alpha":
             behind.zero_()  # opaque photos keep the random colours: light that gets through the scene is an error
-        origins, directions = self.cameras.rays(batch.pixels.to(self.device), batch.camera_indices.to(self.device))
+        photos = batch.camera_indices.to(self.device)
+        drawn = self._rays(batch.pixels.to(self.device), photos, step)
         rendering = self.model.renderer(coarseness=coarseness).render(
-            Rays(origins, directions), behind, jitter=jitter, on_density=self.model.occupancy.observe
+            drawn, behind, jitter=jitter, on_density=self.model.occupancy.observe
         )
         target = blend(batch.colors.to(self.device), behind)
         self._count(rays, rendering.samples, rendering.evaluated)
         optimizer = self.config.optimizer
-        error = torch.nn.functional.huber_loss(rendering.color, target, delta=optimizer.huber) / optimizer.huber
-        return {"color": error, "distortion": optimizer.distortion * rendering.distortion.mean()}
+        color = self._exposed(rendering, photos, behind)
+        error = torch.nn.functional.huber_loss(color, target, delta=optimizer.huber) / optimizer.huber
+        terms = {"color": error, "distortion": optimizer.distortion * rendering.distortion.mean()}
+        if self.model.refinement is not None:
+            terms["cameras"] = optimizer.camera_prior * self.model.refinement.prior()
+        if self.model.appearance is not None:
+            terms["appearance"] = optimizer.appearance_prior * self.model.appearance.prior()
+        return terms
+
+    def _rays(self, pixels: Tensor, photos: Tensor, step: int) -> Rays:
+        """What the pixels see; from some step on the cameras learn from it."""
+        refinement, appearance = self.model.refinement, self.model.appearance
+        codes = None if appearance is None else appearance.codes_of(photos)
+        if refinement is None or step < _REFINED_FROM:
+            return Rays(*self.cameras.rays(pixels, photos), codes)
+        return Rays(*refinement.rays(self.cameras, pixels, photos), codes)
+
+    def _exposed(self, rendering: Rendering, photos: Tensor, behind: Tensor) -> Tensor:
+        """The rendered colours as the photos are exposed; what lies behind the scene is not."""
+        if self.model.appearance is None:
+            return rendering.color
+        through = (1.0 - rendering.opacity)[:, None] * behind
+        return (rendering.color - through) * self.model.appearance.gains(photos) + through
+
+    @property
+    def test_cameras(self) -> Cameras:
+        """The held-out cameras, moved as the training's cameras have moved all together."""
+        refinement = self.model.refinement
+        if refinement is None:
+            return self._test_cameras
+        return self._test_cameras.transformed(self.common_motion(refinement))
+
+    def common_motion(self, refinement: CameraRefinement) -> Similarity:
+        """What corrections of the training's cameras have in common: it moves the scene and changes no picture."""
+        given, now = (_frames(cameras) for cameras in (self.cameras, refinement.corrected(self.cameras)))
+        return Similarity.aligning(given, now)
+
+    @property
+    def scoring_background(self) -> Tensor:
+        """RGB behind the scene where pictures are scored, (3,)."""
+        return torch.zeros(3, device=self.device) if self.background is None else self.background
 
     def _count(self, rays: int, samples: int, evaluated: int) -> None:
         self.rays_drawn += rays
@@ -183,10 +237,17 @@ class NerfTask:
         rows, columns = rows.reshape(-1), columns.reshape(-1)
         places = torch.stack([columns, rows], dim=1) + 0.5
         rays = Rays(*self.test_cameras.rays(places.to(self.device), torch.full_like(rows, index).to(self.device)))
-        behind = torch.zeros(3, device=self.device) if self.background is None else self.background
+        behind = self.scoring_background
         seen = self.model.renderer().render(rays, behind[None]).color.clamp(0.0, 1.0)
         target = blend(views.image(index)[rows, columns].to(self.device), behind)
         return psnr(seen[None], target[None])
+
+
+def _frames(cameras: Cameras) -> Tensor:
+    """Four points of every camera, (4 cameras, 3): its position and a step along each axis, about as far as others."""
+    position, axes = cameras.world_from_camera[:, :, 3], cameras.world_from_camera[:, :, :3]
+    reach = (position - position.mean(dim=0)).norm(dim=1).mean().clamp(min=1e-3)
+    return torch.cat([position, *(position + reach * axis for axis in axes.unbind(2))])
 
 
 def resolved(config: NerfConfig, scene: PosedScene) -> NerfConfig:

@@ -236,7 +236,9 @@ def open_task(run: RunFolder, config: NerfConfig) -> tuple[NerfTask, dict[str, A
 def open_model(run: RunFolder, config: NerfConfig) -> RadianceModel:
     """A run's model with its averaged weights; the photos are not needed."""
     scene = read_scene(run)
-    model = RadianceModel(config, extent=scene.extent, near=scene.near).to(choose_device(config.device))
+    model = RadianceModel(config, extent=scene.extent, near=scene.near, cameras=scene.cameras).to(
+        choose_device(config.device)
+    )
     _load_averaged(run, model)
     return model
 

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from ..configs.nerf_config import NerfConfig, SamplingConfig
-from ..fields import HashGrid, RadianceField
-from ..render import OccupancyGrid, Renderer, Stepping, Thinning
+from ..fields import Appearance, HashGrid, RadianceField
+from ..render import CameraRefinement, Cameras, OccupancyGrid, Renderer, Stepping, Thinning
 
 _BOUNDED_STEPS, _OPEN_STEPS = 296, 128  # 296 a unit are 512 along the cube's diagonal
+_CODE_FEATURES = 8
 _OPEN_CONE_ANGLE = 1.0 / 128.0
 
 
@@ -30,9 +31,10 @@ class RadianceModel(nn.Module):
         config: The run's settings.
         extent: Side of the scene's box, a power of two.
         near: Nothing is sampled closer to a camera, scene units.
+        cameras: Those that are trained on, scene coordinates.
     """
 
-    def __init__(self, config: NerfConfig, *, extent: int, near: float) -> None:
+    def __init__(self, config: NerfConfig, *, extent: int, near: float, cameras: Cameras) -> None:
         super().__init__()
         settings, backend = config.field, config.backend
         sampling = resolved_sampling(config.sampling, extent)
@@ -51,6 +53,9 @@ class RadianceModel(nn.Module):
             seed=config.seed,
             backend=backend,
         )
+        code_features = _CODE_FEATURES if config.appearance == "code" else 0
+        varies = config.appearance != "off"
+        self.appearance = Appearance(len(cameras), code_features=code_features) if varies else None
         self.field = RadianceField(
             grid,
             extent=float(extent),
@@ -58,12 +63,15 @@ class RadianceModel(nn.Module):
             density_layers=settings.density_layers,
             color_layers=settings.color_layers,
             view_dependence=config.view_dependence == "on",
+            code_features=code_features,
             seed=config.seed,
             backend=backend,
         )
         self.occupancy = OccupancyGrid(
             extent=extent, smallest_step=self.smallest_step, resolution=sampling.occupancy_resolution, backend=backend
         )
+        refined = config.refine_poses != "off"
+        self.refinement = CameraRefinement(cameras, lens=config.refine_poses == "lenses") if refined else None
 
     def renderer(self, *, coarseness: float = 1.0) -> Renderer:
         """Renders the model as it is now; samples are `coarseness` times as long as the settings say."""
@@ -71,13 +79,21 @@ class RadianceModel(nn.Module):
         largest = max(smallest, self.extent / self.sampling.occupancy_resolution)
         return Renderer(
             density=self.field.probe,
-            radiance=self.field,
+            radiance=self._radiance,
             occupancy=self.occupancy,
             stepping=Stepping(smallest, self.cone_angle, largest),
             near=self.near,
             thinning=Thinning(least_weight=self.sampling.least_weight),
             backend=self.backend,
         )
+
+    def _radiance(
+        self, positions: Tensor, directions: Tensor, features: Tensor | None = None, codes: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The field's density and colour; where the rays are of no photo, in the mean photo."""
+        if codes is None and self.appearance is not None:
+            codes = self.appearance.mean_code()
+        return self.field(positions, directions, features, codes)
 
 
 def background_color(name: str, *, transparent: bool, device: torch.device) -> Tensor | None:

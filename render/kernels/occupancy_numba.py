@@ -30,6 +30,11 @@ def pack(values: Tensor, threshold: float) -> Tensor:
     return torch.from_numpy(bits)
 
 
+def spread(bits: Tensor, strong: Tensor, resolution: int) -> None:
+    """Sets the bits of all cells that share a face with a strong one of the same grid; see the reference."""
+    _spread(bits.numpy(), strong.numpy(), resolution)
+
+
 @exact_parallel
 def _cells_of(positions, resolution, cascades, cells):
     for chunk in prange(CHUNKS):
@@ -64,3 +69,28 @@ def _pack(values, threshold, bits):
                 if values[8 * byte + bit] > threshold:
                     packed |= np.uint8(1 << bit)
             bits[byte] = packed
+
+
+@exact_parallel
+def _spread(bits, strong, resolution):
+    row = resolution >> 3  # bytes per line of cells along z
+    for slab in prange(len(bits) // (row * resolution)):
+        i = slab % resolution
+        for j in range(resolution):
+            for k in range(row):
+                n = (slab * resolution + j) * row + k
+                own = np.int32(strong[n])
+                near = (own << 1) | (own >> 1)
+                if k > 0:
+                    near |= strong[n - 1] >> 7
+                if k < row - 1:
+                    near |= (strong[n + 1] & 1) << 7
+                if j > 0:
+                    near |= strong[n - row]
+                if j < resolution - 1:
+                    near |= strong[n + row]
+                if i > 0:
+                    near |= strong[n - row * resolution]
+                if i < resolution - 1:
+                    near |= strong[n + row * resolution]
+                bits[n] |= np.uint8(near & 255)

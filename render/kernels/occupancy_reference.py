@@ -39,3 +39,21 @@ def pack(values: Float[Tensor, " cells"], threshold: float) -> UInt8[Tensor, " b
     """One bit a cell, lowest bit first: whether its value exceeds the threshold."""
     bits = (values > threshold).view(-1, 8).to(torch.uint8)
     return (bits << torch.arange(8, dtype=torch.uint8, device=values.device)).sum(dim=1).to(torch.uint8)
+
+
+def spread(bits: UInt8[Tensor, " bytes"], strong: UInt8[Tensor, " bytes"], resolution: int) -> None:
+    """Sets, in place, the bits of all cells that share a face with a strong one of the same grid.
+
+    Args:
+        bits: One bit a cell, as `pack` makes them, of nested grids of `resolution`³ cells one after the other.
+        strong: The strong cells, likewise.
+        resolution: Cells per axis, a multiple of 8.
+    """
+    shifts = torch.arange(8, dtype=torch.uint8, device=bits.device)
+    cells = ((strong[:, None] >> shifts) & 1).bool().view(-1, resolution, resolution, resolution)
+    near = torch.zeros_like(cells)
+    for axis in (1, 2, 3):
+        low, high = cells.narrow(axis, 0, resolution - 1), cells.narrow(axis, 1, resolution - 1)
+        near.narrow(axis, 1, resolution - 1).logical_or_(low)
+        near.narrow(axis, 0, resolution - 1).logical_or_(high)
+    bits |= pack(near.view(-1).float(), 0.5)
