@@ -16,6 +16,7 @@ from ..render.similarity import Similarity
 from .posed_images import PosedImages, PosedScene
 from .ray_tracing import Studio, display_from_linear
 from .still_life import GLOSSY_CENTER, GLOSSY_RADIUS, SCENE_RADIUS, still_life
+from .transforms_writer import opengl_pose
 
 _FOCAL_PER_SIZE = 1.5
 _DISTANCE = 1.04 * SCENE_RADIUS * math.hypot(1, 2 * _FOCAL_PER_SIZE)  # the whole scene fits into every picture
@@ -104,17 +105,9 @@ def _write_split(folder: Path, split: str, cameras: Cameras) -> None:
     frames: list[dict[str, object]] = []
     for i, photo in enumerate(_photos(cameras)):
         Image.fromarray(photo.numpy()).save(folder / split / f"r_{i:03d}.png")
-        frames.append({"file_path": f"./{split}/r_{i:03d}", "transform_matrix": _opengl_pose(cameras, i)})
+        frames.append({"file_path": f"./{split}/r_{i:03d}", "transform_matrix": opengl_pose(cameras, i)})
     transforms = {"camera_angle_x": 2 * math.atan(0.5 / _FOCAL_PER_SIZE), "frames": frames}
     (folder / f"transforms_{split}.json").write_text(json.dumps(transforms, indent=2) + "\n", encoding="utf-8")
-
-
-def _opengl_pose(cameras: Cameras, index: int) -> list[list[float]]:
-    """The 4x4 pose of a camera whose y axis points up and whose z axis points backward."""
-    pose = torch.eye(4, dtype=torch.float64)
-    pose[:3] = cameras.world_from_camera[index]
-    pose[:3, 1:3] *= -1
-    return pose.tolist()
 
 
 def _cameras(train_views: int, test_views: int, size: int, seed: int) -> tuple[Cameras, Cameras]:

@@ -71,30 +71,29 @@ def spherical_harmonics(
 
 
 class _Evaluate(torch.autograd.Function):
-    """Owns autograd for every backend; derivatives of any order go through the reference."""
+    """Owns autograd for every backend; second derivatives go through the reference."""
 
     @staticmethod
     def forward(ctx: Any, directions: Tensor, degree: Degree, backend: str) -> Tensor:
         ctx.save_for_backward(directions)
         ctx.degree = degree
-        kernel = select(
+        ctx.kernel = select(
             "spherical_harmonics",
             package=kernels.__name__,
             device=directions.device,
             dtype=directions.dtype,
             backend=backend,
         )
-        return kernel.forward(directions, degree)
+        return ctx.kernel.forward(directions, degree)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (directions,) = ctx.saved_tensors
-        create_graph = torch.is_grad_enabled()
-        with torch.enable_grad():
-            if not create_graph:
-                directions = directions.detach().requires_grad_()
+        if torch.is_grad_enabled():  # create_graph: the gradient itself must be differentiable
             values = spherical_harmonics_reference.evaluate(directions, ctx.degree)
-            (found,) = torch.autograd.grad(values, directions, gradients[0], create_graph=create_graph)
+            (found,) = torch.autograd.grad(values, directions, gradients[0], create_graph=True)
+        else:
+            found = ctx.kernel.backward(directions, gradients[0], ctx.degree)
         return found, None, None
 
 

@@ -89,8 +89,9 @@ class OccupancyGrid(nn.Module):
         cells = seen.to(self.bits.device)
         for axis in (1, 2, 3):
             cells = cells.repeat_interleave(BLOCK, dim=axis)
-        self._seen = self._kernel().pack(cells.reshape(-1).float(), 0.5)
-        self.bits &= self._seen
+        allowed: Tensor = self._kernel().pack(cells.reshape(-1).float(), 0.5)
+        self.bits &= allowed
+        self._seen = allowed
 
     def surveyed(self, march: Any) -> Tensor:
         """What a march kernel's `survey` says of the bits; asked again only when they have changed."""

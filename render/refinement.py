@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor, nn
 
 from .camera_models import Lens, newton_plane
 from .cameras import Cameras
 
+_DAMPING = 0.1
 LENS_TERMS = 3
 """Corrections of a lens: of the logarithm of its focal length, of k1 and of k2."""
 
@@ -21,8 +22,13 @@ class CameraRefinement(nn.Module):
     ω_i and τ_i are in world axes; views with the same lens share f, a and b. All start at zero, where the cameras are
     as they were given.
 
+    A camera that turns and one that moves aside see nearly the same, so that learning ω and τ as they stand is slow.
+    Learned is φ with (ω, τ) = P φ and P = (Jᵀ J + 0.1 diag(Jᵀ J))^(-1/2), where J says how points in front of the
+    camera move in its picture: steps of one size move the picture by one size in every direction. Park et al. 2023
+    ("CamP"), eq. 7.
+
     Args:
-        cameras: What is corrected; later calls must be with as many cameras, in the same order.
+        cameras: What is corrected, scene coordinates; later calls must be with as many cameras, in the same order.
         lens: Whether lenses are corrected as well; fisheye lenses cannot be.
 
     Raises:
@@ -30,6 +36,7 @@ class CameraRefinement(nn.Module):
     """
 
     lens_of_camera: Tensor
+    pose_from_learned: Tensor
 
     def __init__(self, cameras: Cameras, *, lens: bool = False) -> None:
         super().__init__()
@@ -38,10 +45,21 @@ class CameraRefinement(nn.Module):
             raise ValueError(f"Camera {camera} has a fisheye lens: its poses can be refined, its lens cannot.")
         rows = torch.cat([cameras.focal, cameras.center, cameras.distortion, cameras.sizes], dim=1)
         lenses, lens_of_camera = torch.unique(rows, dim=0, return_inverse=True)
-        self.rotation = nn.Parameter(torch.zeros(len(cameras), 3))
-        self.translation = nn.Parameter(torch.zeros(len(cameras), 3))
-        self.lens = nn.Parameter(torch.zeros(len(lenses), LENS_TERMS)) if lens else None
+        self.poses = nn.Parameter(torch.zeros(len(cameras), 6))
+        self.lenses = nn.Parameter(torch.zeros(len(lenses), LENS_TERMS)) if lens else None
         self.register_buffer("lens_of_camera", lens_of_camera, persistent=False)
+        self.register_buffer("pose_from_learned", _preconditioners(cameras).float(), persistent=False)
+
+    def motions(self) -> tuple[Float[Tensor, "cameras 3"], Float[Tensor, "cameras 3"]]:
+        """Rotations ω in radians and shifts τ in scene units, both in world axes."""
+        motion = (self.pose_from_learned * self.poses[:, None, :]).sum(dim=2)
+        return motion[:, :3], motion[:, 3:]
+
+    @torch.no_grad()
+    def move(self, rotation: Float[Tensor, "cameras 3"], translation: Float[Tensor, "cameras 3"]) -> None:
+        """Sets the corrections so that `motions` gives these."""
+        motion = torch.cat([rotation, translation], dim=1).double()
+        self.poses.copy_(torch.linalg.solve(self.pose_from_learned.double(), motion))
 
     def rays(
         self, cameras: Cameras, pixels: Float[Tensor, "n 2"], camera_indices: Int[Tensor, "n"]
@@ -49,36 +67,38 @@ class CameraRefinement(nn.Module):
         """Origins and unit directions as the corrected cameras see them, differentiable in the corrections."""
         with torch.no_grad():
             origins, directions = self._with_lenses(cameras).rays(pixels, camera_indices)
-        if self.lens is not None:
+        if self.lenses is not None:
             directions = self._learned_by_lenses(cameras, pixels, camera_indices, directions)
-        turn = rotation_matrices(self.rotation).index_select(0, camera_indices)
+        rotation, translation = self.motions()
+        turn = rotation_matrices(rotation).index_select(0, camera_indices)
         turned = (turn * directions[:, None, :]).sum(dim=2)
-        return origins + self.translation.index_select(0, camera_indices), turned
+        return origins + translation.index_select(0, camera_indices), turned
 
     @torch.no_grad()
     def corrected(self, cameras: Cameras) -> Cameras:
         """The cameras with the corrections as they are now."""
         pose = cameras.world_from_camera
-        rotation = rotation_matrices(self.rotation.double()) @ pose[:, :, :3].double()
-        position = pose[:, :, 3] + self.translation
+        turn, shift = self.motions()
+        rotation = rotation_matrices(turn.double()) @ pose[:, :, :3].double()
+        position = pose[:, :, 3] + shift
         moved = torch.cat([rotation.to(pose.dtype), position[:, :, None]], dim=2)
         return replace(self._with_lenses(cameras), world_from_camera=moved)
 
     def prior(self) -> Tensor:
-        """Mean over the cameras of |ω|² + |τ|², in radians and scene units, and over the lenses of their changes'."""
-        squares = (self.rotation.square() + self.translation.square()).sum(dim=1).mean()
-        return squares if self.lens is None else squares + self.lens.square().sum(dim=1).mean()
+        """Mean of |φ|² over the cameras, of about the angle by which pictures move; and of lenses' changes, squared."""
+        squares = self.poses.square().sum(dim=1).mean()
+        return squares if self.lenses is None else squares + self.lenses.square().sum(dim=1).mean()
 
     def _with_lenses(self, cameras: Cameras) -> Cameras:
-        if self.lens is None:
+        if self.lenses is None:
             return cameras
         focal, distortion = self._lenses(cameras)
         return cameras.with_lenses(focal.detach(), distortion.detach())
 
     def _lenses(self, cameras: Cameras) -> tuple[Tensor, Tensor]:
         """Focal lengths (cameras, 2) and distortion (cameras, 6) with their corrections."""
-        assert self.lens is not None
-        change = self.lens.index_select(0, self.lens_of_camera)
+        assert self.lenses is not None
+        change = self.lenses.index_select(0, self.lens_of_camera)
         added = torch.nn.functional.pad(change[:, 1:], (0, cameras.distortion.shape[1] - 2))
         return cameras.focal * change[:, :1].exp(), cameras.distortion + added
 
@@ -112,3 +132,32 @@ def rotation_matrices(axis_angle: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 3"
     cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).view(-1, 3, 3)
     identity = torch.eye(3, dtype=axis_angle.dtype, device=axis_angle.device)
     return identity + sine * cross + versine * (cross @ cross)
+
+
+def _preconditioners(cameras: Cameras) -> Float64[Tensor, "cameras 6 6"]:
+    """Per camera the matrix that takes what is learned to (ω, τ), see `CameraRefinement`.
+
+    Points are taken in the camera's field of view, between half and one and a half times as far as the middle of the
+    scene, (0.5, 0.5, 0.5).
+    """
+    pose = cameras.world_from_camera.detach().double().cpu()
+    reach = 0.5 * (cameras.sizes / cameras.focal.detach()).double().cpu()  # tangents of half the angles of view
+    distance = (pose[:, :, 3] - 0.5).norm(dim=1).clamp(min=0.1)
+    ticks = torch.linspace(-1.0, 1.0, 5, dtype=torch.float64)
+    across, down, deep = torch.cartesian_prod(ticks, ticks, ticks).T
+    depth = distance[:, None] * (1.0 + 0.5 * deep)
+    x, y = across * reach[:, :1].clamp(max=2.0), down * reach[:, 1:].clamp(max=2.0)  # on the plane z = 1
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    # A point moves by p × ω - τ in the camera's axes, and in the picture by that over its depth, less along its ray.
+    of_rotation = torch.stack([zero, -one, y, one, zero, -x, -y, x, zero], dim=2).unflatten(2, (3, 3))
+    of_shift = -torch.eye(3, dtype=torch.float64).expand_as(of_rotation) / depth[:, :, None, None]
+    moved = torch.cat([of_rotation, of_shift], dim=3)
+    seen = moved[:, :, :2] - torch.stack([x, y], dim=2)[..., None] * moved[:, :, 2:]
+    turn = pose[:, :, :3].transpose(1, 2)
+    into_axes = torch.zeros(len(pose), 6, 6, dtype=torch.float64)
+    into_axes[:, :3, :3] = into_axes[:, 3:, 3:] = turn
+    jacobian = seen.flatten(1, 2) @ into_axes
+    squared = jacobian.transpose(1, 2) @ jacobian / jacobian.shape[1]
+    squared += _DAMPING * torch.diag_embed(squared.diagonal(dim1=1, dim2=2))
+    values, vectors = torch.linalg.eigh(squared)
+    return vectors @ torch.diag_embed(values.rsqrt()) @ vectors.transpose(1, 2)

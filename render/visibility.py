@@ -12,6 +12,8 @@ from torch import Tensor
 from .cameras import Cameras
 from .occupancy import BLOCK
 
+_BORDER_RAYS = 33  # on each side of a picture
+
 
 @torch.no_grad()
 def seen_blocks(
@@ -45,12 +47,28 @@ def seen_blocks(
 
 def _may_see(cameras: Cameras, index: int, centers: Float[Tensor, "n 3"], radius: float, near: float) -> Tensor:
     """Whether spheres may reach into a camera's picture."""
-    pixels, depth = cameras.project(centers, torch.full((len(centers),), index, device=centers.device))
-    distance = (centers - cameras.world_from_camera[index, :, 3]).norm(dim=1)
-    around = distance <= 2.0 * radius  # so close that the sphere's outline says nothing
-    ahead = depth > -radius if not bool(cameras.fisheye[index]) else torch.ones_like(around)
-    # A sphere's outline is larger off the axis, by at most the square of 1 / cosine; lenses bend it a little as well.
-    slant = (distance / depth.clamp(min=0.05 * radius)).clamp(max=20.0).square()
-    margin = 1.5 * cameras.focal[index].max() * radius / (distance - radius).clamp(min=0.1 * radius) * slant
-    inside = ((pixels > -margin[:, None]) & (pixels < cameras.sizes[index] + margin[:, None])).all(dim=1)
-    return (around | (ahead & inside)) & (distance + radius > near)
+    pose = cameras.world_from_camera[index]
+    x, y, z = ((centers - pose[:, 3]) @ pose[:, :3]).unbind(1)
+    distance = (x * x + y * y + z * z).sqrt()
+    border = _border(cameras, index) @ pose[:, :3]
+    if bool(cameras.fisheye[index]):
+        widest = torch.acos(border[:, 2].min().clamp(-1.0, 1.0))
+        half = torch.asin((radius / distance).clamp(max=1.0))  # of the angle at which the sphere is seen
+        inside = (torch.atan2((x * x + y * y).sqrt(), z) <= widest + half) | (distance <= radius)
+    else:
+        inside = z > -radius
+        for across, edge in ((x, border[:, 0] / border[:, 2]), (y, border[:, 1] / border[:, 2])):
+            for sign, slope in ((1.0, edge.max()), (-1.0, edge.min())):
+                # Signed distance to the plane through the camera's position and this side of the picture.
+                inside &= sign * (across - slope * z) <= radius * (1.0 + slope * slope).sqrt()
+    return inside & (distance + radius > near)
+
+
+def _border(cameras: Cameras, index: int) -> Float[Tensor, "rays 3"]:
+    """Unit directions, in the world, of rays all around the picture."""
+    width, height = cameras.sizes[index].to(cameras.focal.dtype)
+    ticks = torch.linspace(0.0, 1.0, _BORDER_RAYS, dtype=cameras.focal.dtype, device=cameras.focal.device)
+    zero, one = torch.zeros_like(ticks), torch.ones_like(ticks)
+    sides = (torch.stack(side, dim=1) for side in ((ticks, zero), (ticks, one), (zero, ticks), (one, ticks)))
+    pixels = torch.cat([side * torch.stack([width, height]) for side in sides])
+    return cameras.rays(pixels, torch.full((len(pixels),), index, device=pixels.device))[1]

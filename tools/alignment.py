@@ -1,7 +1,5 @@
 """Held-out cameras brought into line with a scene whose cameras were refined: without it their scores mean nothing."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -13,19 +11,6 @@ from .radiance_model import blend
 ALIGNMENT_STEPS = 100
 _PIXELS = 2048
 _RATE, _LAST_SHARE = 2e-3, 0.02
-
-
-@dataclass(frozen=True)
-class CameraShift:
-    """How far cameras were moved: medians over them.
-
-    Attributes:
-        degrees: Of rotation.
-        distance: Between positions, in units of the user's world.
-    """
-
-    degrees: float
-    distance: float
 
 
 def aligned_camera(task: NerfTask, index: int) -> Cameras:
@@ -74,24 +59,3 @@ class _frozen:
     def __exit__(self, *_: object) -> None:
         for parameter in self._learned:
             parameter.requires_grad_(True)
-
-
-def median_shift(task: NerfTask) -> CameraShift | None:
-    """How far refinement moved the training's cameras, what all do together aside; None without refinement."""
-    refinement = task.model.refinement
-    if refinement is None:
-        return None
-    together = task.common_motion(refinement)
-    given, now = task.cameras.transformed(together), refinement.corrected(task.cameras)
-    return shift_between(given, now, scale=task.scene.scene_from_world.scale)
-
-
-def shift_between(given: Cameras, now: Cameras, *, scale: float = 1.0) -> CameraShift:
-    """How far cameras lie apart, pair by pair; distances are divided by `scale`."""
-    a, b = (cameras.world_from_camera.double().cpu() for cameras in (given, now))
-    between = a[:, :, :3].transpose(1, 2) @ b[:, :, :3]
-    # The angle from the chord: the cosine would lose what is small.
-    chord = (between - torch.eye(3, dtype=torch.float64)).square().sum(dim=(1, 2)).sqrt()
-    angle = 2.0 * torch.asin((chord / 8.0**0.5).clamp(max=1.0))
-    distance = (a[:, :, 3] - b[:, :, 3]).norm(dim=1) / scale
-    return CameraShift(float(angle.median().rad2deg()), float(distance.median()))

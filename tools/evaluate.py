@@ -4,7 +4,7 @@ import json
 import resource
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,6 +16,7 @@ from .metrics import score
 from .nerf import NerfTask
 from .pictures import error_image, side_by_side, write_png
 from .radiance_model import blend
+from .refined_cameras import CameraShift, median_shift
 from .run_folder import RunFolder
 
 _BACKGROUNDS = {
@@ -43,11 +44,13 @@ class Evaluation:
         views: Every held-out view.
         protocol: How they were scored, in words.
         seconds: What rendering them took.
+        moved: How far training moved the photos' cameras; None where it left them as they were.
     """
 
     views: list[ScoredView]
     protocol: dict[str, str]
     seconds: float
+    moved: CameraShift | None = None
 
     @property
     def mean(self) -> dict[str, float]:
@@ -60,7 +63,7 @@ def evaluate(task: NerfTask) -> Evaluation:
     """Renders and scores every held-out view at its full size."""
     start = time.perf_counter()
     views = [score_view(task, index) for index in range(len(task.scene.test))]
-    return Evaluation(views, protocol(task), time.perf_counter() - start)
+    return Evaluation(views, protocol(task), time.perf_counter() - start, median_shift(task))
 
 
 def score_view(task: NerfTask, index: int) -> ScoredView:
@@ -112,6 +115,7 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, *, training_seconds
         "protocol": evaluation.protocol,
         "mean": evaluation.mean,
         "views": [{"name": view.name, **view.scores} for view in evaluation.views],
+        **({} if evaluation.moved is None else {"cameras": asdict(evaluation.moved)}),
         "seconds": training_seconds,
         "render_seconds": evaluation.seconds,
         "peak_memory_bytes": max(peak_memory_bytes(), _peak_so_far(run)),

@@ -162,7 +162,7 @@ class NerfTask:
 
     def common_motion(self, refinement: CameraRefinement) -> Similarity:
         """What corrections of the training's cameras have in common: it moves the scene and changes no picture."""
-        given, now = (_frames(cameras) for cameras in (self.cameras, refinement.corrected(self.cameras)))
+        given, now = (camera_frames(cameras) for cameras in (self.cameras, refinement.corrected(self.cameras)))
         return Similarity.aligning(given, now)
 
     @property
@@ -243,7 +243,7 @@ class NerfTask:
         return psnr(seen[None], target[None])
 
 
-def _frames(cameras: Cameras) -> Tensor:
+def camera_frames(cameras: Cameras) -> Tensor:
     """Four points of every camera, (4 cameras, 3): its position and a step along each axis, about as far as others."""
     position, axes = cameras.world_from_camera[:, :, 3], cameras.world_from_camera[:, :, :3]
     reach = (position - position.mean(dim=0)).norm(dim=1).mean().clamp(min=1e-3)

@@ -48,6 +48,7 @@ def report_content(
             **({"SSIM": f"{mean['ssim']:.3f}"} if mean else {}),
             "training": f"{content['seconds']:.0f} s",
             "photos": str(len(task.scene.train)),
+            **_moved(evaluation),
         },
         views=[
             ReportView(
@@ -77,6 +78,12 @@ def report_content(
             ),
         ],
     )
+
+
+def _moved(evaluation: Evaluation) -> dict[str, str]:
+    if evaluation.moved is None:
+        return {}
+    return {"cameras moved by": f"{evaluation.moved.degrees:.3f}°, {evaluation.moved.distance:.4g} of your units"}
 
 
 def versions() -> dict[str, str]:

@@ -20,6 +20,7 @@ from .nerf_report import report_content
 from .path_video import write_path_video
 from .progress import Progress
 from .radiance_model import RadianceModel
+from .refined_cameras import write_refined_cameras
 from .report import write_report
 from .run_folder import RunFolder
 from .scene_file import as_trained, read_scene, write_scene
@@ -160,6 +161,7 @@ def _finish(
             background=config.background,
             progress=progress,
         )
+    write_refined_cameras(run, task)
     write_report(run.report, report_content(run, task, evaluation, content, comparison, warm_up_seconds))
     told: list[str] = []
     if evaluation.views:
@@ -167,6 +169,9 @@ def _finish(
         ground = "no background" if config.background == "none" else f"{config.background} background"
         views = f"{len(evaluation.views)} views at {evaluation.protocol['resolution']}, {ground}"
         told.append(f"{run.name}: {scores} ({views}) after {seconds:.0f} s of training.")
+    if evaluation.moved is not None:
+        moved = evaluation.moved
+        told.append(f"Cameras turned by {moved.degrees:.3f} degrees and shifted by {moved.distance:.4g} (medians).")
     if comparison is not None:
         gain, crop_gain = (pair[0] - pair[1] for pair in (comparison.psnr, comparison.crop_psnr))
         told.append(

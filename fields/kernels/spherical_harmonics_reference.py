@@ -21,7 +21,7 @@ def supports(device: str, dtype: torch.dtype) -> str | None:
 def evaluate(directions: Float[Tensor, "*batch 3"], degree: int) -> Float[Tensor, "*batch harmonics"]:
     """See `fields.spherical_harmonics`."""
     x, y, z = directions.unbind(dim=-1)
-    values = [torch.full_like(x, B0)]
+    values = [B0 + 0.0 * x]  # part of the graph, though it is constant
     if degree > 1:
         values += [-B1 * y, B1 * z, -B1 * x]
     if degree > 2:
@@ -36,6 +36,16 @@ def forward(directions: Float[Tensor, "samples 3"], degree: int) -> Float[Tensor
     """Without gradients."""
     with torch.no_grad():
         return evaluate(directions, degree)
+
+
+def backward(
+    directions: Float[Tensor, "samples 3"], gradient: Float[Tensor, "samples harmonics"], degree: int
+) -> Float[Tensor, "samples 3"]:
+    """Gradient of `sum(gradient * forward(directions))` by the directions."""
+    with torch.enable_grad():
+        directions = directions.detach().requires_grad_()
+        (found,) = torch.autograd.grad(evaluate(directions, degree), directions, gradient)
+    return found
 
 
 def _band_2(x: Tensor, y: Tensor, z: Tensor) -> list[Tensor]:

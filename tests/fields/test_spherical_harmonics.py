@@ -130,3 +130,17 @@ def test_values_do_not_depend_on_the_backend(degree, shape: tuple[int, ...]):
     torch.testing.assert_close(found, truth, rtol=1e-5, atol=1e-5)
     strided = directions.movedim(-1, 0).contiguous().movedim(0, -1)
     assert torch.equal(spherical_harmonics(strided, degree=degree), found)
+
+
+@pytest.mark.parametrize("count", [0, 1, 17, 1000])
+@pytest.mark.parametrize("degree", [1, 2, 3, 4])
+def test_gradients_do_not_depend_on_the_backend(degree, count: int):
+    generator = torch.Generator().manual_seed(count)
+    start = torch.randn(count, 3, generator=generator)
+    slopes = torch.randn(count, degree * degree, generator=generator)
+    found = []
+    for backend in ("numba", "reference"):
+        directions = start.clone().requires_grad_()
+        spherical_harmonics(directions, degree=degree, backend=backend).backward(slopes)
+        found.append(directions.grad)
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-5)

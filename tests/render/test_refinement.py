@@ -63,8 +63,8 @@ def test_gradients_agree_with_differences(name: str) -> None:
     pixels, indices = (every[::4] for every in pixels_of(cameras))
     refinement = CameraRefinement(cameras, lens=True).double()
     disturb(refinement, 0.02)
-    assert refinement.lens is not None
-    names = ("rotation", "translation", "lens")
+    assert refinement.lenses is not None
+    names = ("poses", "lenses")
     starts = [getattr(refinement, name).detach().clone().requires_grad_() for name in names]
 
     def rays(*values: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,8 +80,8 @@ def test_views_share_the_correction_of_their_lens() -> None:
     one, other = make_cameras("OPENCV", 2), make_cameras("PINHOLE", 3)
     both = Cameras(*(torch.cat([getattr(c, name) for c in (one, other)]) for name in Cameras.__dataclass_fields__))
     refinement = CameraRefinement(both, lens=True)
-    assert refinement.lens is not None
-    assert refinement.lens.shape == (2, 3)
+    assert refinement.lenses is not None
+    assert refinement.lenses.shape == (2, 3)
     assert len(set(refinement.lens_of_camera[:2].tolist())) == len(set(refinement.lens_of_camera[2:].tolist())) == 1
 
 
@@ -141,3 +141,33 @@ def test_rendering_has_the_gradient_of_moving_the_ray(backend: str) -> None:
             )
         expected = (ahead - behind) / 4e-3
         torch.testing.assert_close(origins.grad[:, axis], expected, rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("name", LENSES)
+def test_steps_of_one_size_move_the_picture_by_one_size(name: str) -> None:
+    """By about the step in radians along every direction of what is learned."""
+    cameras = make_cameras(name, count=1)
+    refinement = CameraRefinement(cameras).double()
+    generator = torch.Generator().manual_seed(8)
+    pixels = torch.rand(400, 2, generator=generator, dtype=torch.float64) * torch.tensor([64.0, 48.0])
+    origins, directions = cameras.rays(pixels, torch.zeros(400, dtype=torch.long))
+    axis = cameras.world_from_camera[0, :, 2]
+    distance = (cameras.world_from_camera[0, :, 3] - 0.5).norm()
+    depth = distance * (0.5 + torch.rand(400, 1, generator=generator, dtype=torch.float64))
+    points = origins + directions * depth / (directions @ axis)[:, None]
+    moves = []
+    for k in range(6):
+        with torch.no_grad():
+            refinement.poses.zero_()
+            refinement.poses[0, k] = 1e-4
+        found, _ = refinement.corrected(cameras).project(points, torch.zeros(400, dtype=torch.long))
+        moves.append(float(((found - pixels) / cameras.focal).square().sum(dim=1).mean().sqrt()) / 1e-4)
+    assert max(moves) / min(moves) < 6.0
+    assert 0.3 < sum(moves) / 6 < 2.0
+
+
+def test_moving_is_the_inverse_of_motions() -> None:
+    refinement = CameraRefinement(make_cameras("OPENCV")).double()
+    rotation, translation = 0.1 * torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
+    refinement.move(rotation, translation)
+    torch.testing.assert_close(refinement.motions(), (rotation, translation))

@@ -73,3 +73,34 @@ def test_refuses_what_is_no_similarity(scale: float, rotation: torch.Tensor, mes
 def test_from_dict_says_what_is_missing(values: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Similarity.from_dict(values)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_aligning_finds_the_map_between_points(flat: bool) -> None:
+    generator = torch.Generator().manual_seed(2)
+    rotation = torch.linalg.qr(torch.randn(3, 3, generator=generator, dtype=torch.float64)).Q
+    truth = Similarity(0.7, rotation * torch.linalg.det(rotation).sign(), torch.tensor([1.0, -2.0, 3.0]))
+    source = torch.randn(9, 3, generator=generator, dtype=torch.float64)
+    if flat:
+        source[:, 1] = 0.5  # a mirror image fits as well; a rotation is found all the same
+    found = Similarity.aligning(source, truth.apply(source))
+    torch.testing.assert_close(found.apply(source), truth.apply(source))
+    torch.testing.assert_close(found.rotation, truth.rotation)
+    assert found.scale == pytest.approx(0.7)
+
+
+def test_aligning_is_the_best_map_where_none_is_exact() -> None:
+    generator = torch.Generator().manual_seed(3)
+    source, target = torch.randn(2, 20, 3, generator=generator, dtype=torch.float64)
+    found = Similarity.aligning(source, target)
+    error = (found.apply(source) - target).square().sum()
+    for scale, shift in ((1.02, 0.0), (0.98, 0.0), (1.0, 0.02), (1.0, -0.02)):
+        other = Similarity(found.scale * scale, found.rotation, found.translation + shift)
+        assert (other.apply(source) - target).square().sum() > error
+
+
+def test_aligning_needs_three_points() -> None:
+    with pytest.raises(ValueError, match="at least 3 points; found 2"):
+        Similarity.aligning(torch.zeros(2, 3), torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="a similarity needs"):
+        Similarity.aligning(torch.ones(4, 3), torch.ones(4, 3))

@@ -72,3 +72,31 @@ def test_cells_are_the_reference_s(cascades: int):
     for positions in (anywhere, faces, anywhere[:0]):
         found = load("numba").cells_of(positions, 16, cascades)
         assert torch.equal(found, reference.cells_of(positions, 16, cascades))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.003, 0.2, 1.0])
+@pytest.mark.parametrize("cascades", [1, 2])
+def test_cells_spread_as_the_reference_s_do(cascades: int, share: float):
+    generator = torch.Generator().manual_seed(1)
+    bits, strong = (
+        reference.pack((torch.rand(cascades * 16**3, generator=generator) < chance).float(), 0.5)
+        for chance in (0.05, share)
+    )
+    found, truth = bits.clone(), bits.clone()
+    load("numba").spread(found, strong, 16)
+    reference.spread(truth, strong, 16)
+    assert torch.equal(found, truth)
+
+
+@on_cpu_backends
+@pytest.mark.parametrize("cell", [(0, 0, 0), (15, 15, 15), (3, 7, 8), (15, 0, 7)])
+def test_a_cell_spreads_to_those_that_share_a_face_with_it(backend: str, cell: tuple[int, int, int]):
+    """And to no other grid: the last cell of one and the first of the next one are no neighbours."""
+    values = torch.zeros(2, 16, 16, 16)
+    values[0][cell] = 1.0
+    bits = torch.zeros(2 * 16**3 // 8, dtype=torch.uint8)
+    load(backend).spread(bits, reference.pack(values.view(-1), 0.5), 16)
+    set_cells = ((bits[:, None] >> torch.arange(8, dtype=torch.uint8)) & 1).view(2, 16, 16, 16).nonzero().tolist()
+    steps = [[(axis == k and sign) or 0 for k in range(3)] for axis in range(3) for sign in (-1, 1)]
+    around = [[0, *(c + s for c, s in zip(cell, step))] for step in steps]
+    assert set_cells == sorted(place for place in around if all(0 <= c < 16 for c in place[1:]))

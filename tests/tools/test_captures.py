@@ -1,0 +1,159 @@
+"""Imperfect captures from end to end: cameras that are off, photos that are exposed differently."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from neufield.configs.nerf_config import FieldConfig, NerfConfig, SamplingConfig
+from neufield.datasets import load_posed_scene
+from neufield.fields import Adam
+from neufield.render import CameraRefinement, Cameras, Similarity
+from neufield.tools.alignment import aligned_camera
+from neufield.tools.nerf import NerfTask, camera_frames, fit_settings, resolved
+from neufield.tools.nerf_run import load_scene
+from neufield.tools.refined_cameras import shift_between
+
+Cli = Callable[..., Any]
+FIELD = FieldConfig(levels=8, log2_table_size=14, finest=128)
+SAMPLING = SamplingConfig(samples=2048, steps_per_unit=128, occupancy_resolution=32)
+STEPS = 300
+
+
+def disturbed(cameras: Cameras, *, degrees: float, distance: float) -> Cameras:
+    """Every camera turned by so many degrees about a random axis and shifted so far in a random direction."""
+    generator = torch.Generator().manual_seed(1)
+    off = CameraRefinement(cameras)
+    rotation, translation = (
+        size * torch.nn.functional.normalize(torch.randn(len(cameras), 3, generator=generator), dim=1)
+        for size in (degrees * torch.pi / 180.0, distance)
+    )
+    off.move(rotation, translation)
+    return off.corrected(cameras)
+
+
+def fit(photos: Path, *, off: tuple[float, float] = (0.0, 0.0), steps: int = STEPS, **options: Any) -> NerfTask:
+    """A small field fitted with cameras that are off by so many degrees and scene units."""
+    config = NerfConfig(data=photos, steps=steps, field=FIELD, sampling=SAMPLING, **options)
+    scene = load_scene(config)
+    scene.train.cameras = disturbed(scene.train.cameras, degrees=off[0], distance=off[1])
+    config = resolved(config, scene)
+    task, settings = NerfTask(config, scene, torch.device("cpu")), fit_settings(config)
+    optimizer = Adam(task.parameter_groups())
+    for step in range(steps):
+        sum(task.losses(step, step / steps).values()).backward()  # type: ignore[union-attr]
+        for group in optimizer.param_groups:
+            group["rate"] = settings.rate_at(step / steps) * group.get("share", 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        task.after_step(step, step / steps)
+    return task
+
+
+def error_of(task: NerfTask, truth: Cameras) -> tuple[float, float]:
+    """Median error of the refined cameras in degrees and scene units, what they do all together aside."""
+    assert task.model.refinement is not None
+    found = task.model.refinement.corrected(task.cameras)
+    together = Similarity.aligning(camera_frames(found), camera_frames(truth))
+    shift = shift_between(truth, found.transformed(together))
+    return shift.degrees, shift.distance
+
+
+def test_shifts_between_cameras_are_angles_and_distances(photos: Path):
+    cameras = load_posed_scene(photos).train.cameras.to("cpu", torch.float64)
+    found = shift_between(cameras, disturbed(cameras, degrees=1.5, distance=0.02), scale=0.5)
+    assert found.degrees == pytest.approx(1.5, rel=1e-4)
+    assert found.distance == pytest.approx(0.04, rel=1e-4)
+    assert shift_between(cameras, cameras).degrees == pytest.approx(0.0, abs=1e-5)
+
+
+def test_cameras_that_are_off_are_brought_back(photos: Path):
+    task = fit(photos, off=(1.5, 0.015), refine_poses="poses", steps=900)
+    degrees, distance = error_of(task, load_posed_scene(photos).train.cameras)
+    assert degrees < 0.75
+    assert distance < 0.0075
+
+
+def test_a_held_out_camera_is_aligned_with_the_scene(photos: Path):
+    """One that is off finds back to the others; the scene is not touched."""
+    task = fit(photos, refine_poses="poses")
+    given = task.test_cameras[0]
+    task._test_cameras = disturbed(task._test_cameras, degrees=1.0, distance=0.01)
+    before = [parameter.clone() for parameter in task.model.parameters()]
+    off, found = shift_between(given, task.test_cameras[0]), shift_between(given, aligned_camera(task, 0))
+    assert off.degrees == pytest.approx(1.0, rel=0.01)
+    assert found.degrees < 0.5 * off.degrees
+    assert all(torch.equal(a, b) for a, b in zip(before, task.model.parameters(), strict=True))
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in task.model.parameters())
+
+
+def test_without_refinement_held_out_cameras_stay_where_they_are(photos: Path):
+    config = NerfConfig(data=photos, field=FIELD, sampling=SAMPLING)
+    scene = load_scene(config)
+    task = NerfTask(resolved(config, scene), scene, torch.device("cpu"))
+    assert torch.equal(aligned_camera(task, 1).world_from_camera, scene.test.cameras.world_from_camera[1:2])
+
+
+def test_exposures_are_found(photos: Path):
+    """Every second photo is half as bright; on black, so that nothing else tells."""
+    config = NerfConfig(data=photos, field=FIELD, sampling=SAMPLING)
+    scene = load_scene(config)
+    starts = scene.train.first_pixel.tolist()
+    for first, end in zip(starts[:-1:2], starts[1::2], strict=True):
+        scene.train.pixels[first:end, :3] //= 2
+    config = resolved(replace(config, steps=STEPS, appearance="exposure", background="black"), scene)
+    task = NerfTask(config, scene, torch.device("cpu"))
+    optimizer = Adam(task.parameter_groups())
+    for step in range(STEPS):
+        sum(task.losses(step, step / STEPS).values()).backward()  # type: ignore[union-attr]
+        for group in optimizer.param_groups:
+            group["rate"] = 0.02 * group.get("share", 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        task.after_step(step, step / STEPS)
+    assert task.model.appearance is not None
+    gains = task.model.appearance.gains(torch.arange(len(scene.train))).detach().mean(dim=1)
+    assert gains[1::2].mean() / gains[::2].mean() == pytest.approx(2.0, rel=0.1)
+
+
+@pytest.mark.parametrize("appearance", ["exposure", "code"])
+def test_the_command_refines_and_says_so(
+    cli: Cli, photos: Path, small_field: list[str], tmp_path: Path, appearance: str
+):
+    line = ("nerf", photos, "--runs", tmp_path, "--steps", 250, "--quiet", *small_field)
+    said = cli(*line, "--refine-poses", "lenses", "--appearance", appearance)
+    assert said.code == 0, said.err
+    assert "Cameras turned by" in said.out
+    run = tmp_path / "still"
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    assert evaluation["protocol"]["poses"].startswith("refined in training (lenses); each held-out camera moved")
+    assert evaluation["protocol"]["appearance"] == "of the mean training photo"
+    assert 0.0 < evaluation["cameras"]["degrees"] < 5.0
+    assert cli("eval", run, "--quiet").code == 0
+    again = json.loads((run / "evaluation.json").read_text())
+    assert again["mean"]["psnr"] == pytest.approx(evaluation["mean"]["psnr"], abs=0.05)
+    assert cli("render", run, "--frames", 2, "--size", 16, 16).code == 0
+
+
+def test_refined_cameras_are_a_data_set_of_their_own(cli: Cli, photos: Path, small_field: list[str], tmp_path: Path):
+    """In the user's coordinates, with the same views held out."""
+    line = ("nerf", photos, "--runs", tmp_path, "--steps", 210, "--quiet", *small_field)
+    assert cli(*line, "--refine-poses", "poses").code == 0
+    run = tmp_path / "still"
+    folder = tmp_path / "refined"
+    folder.mkdir()
+    for part in ("train", "test"):
+        (folder / part).symlink_to(photos / part)
+    (folder / "transforms.json").write_text((run / "outputs" / "refined_transforms.json").read_text())
+    given, found = load_posed_scene(photos), load_posed_scene(folder)
+    assert found.train.names == given.train.names
+    assert found.test.names == given.test.names
+    world = [scene.train.cameras.transformed(scene.scene_from_world.inverse()) for scene in (given, found)]
+    shift = shift_between(*world)
+    assert 0.0 < shift.degrees < 5.0
+    assert shift.distance < 0.1 * float(world[0].world_from_camera[:, :, 3].norm(dim=1).mean())
+    torch.testing.assert_close(found.train.cameras.focal, given.train.cameras.focal)

@@ -1,0 +1,63 @@
+"""What a run found out about its cameras: how far they moved, and a file that other programs read."""
+
+import json
+from dataclasses import dataclass
+
+import torch
+
+from ..datasets.transforms_writer import transforms_document
+from ..render import Cameras
+from .nerf import NerfTask
+from .run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class CameraShift:
+    """How far cameras were moved: medians over them.
+
+    Attributes:
+        degrees: Of rotation.
+        distance: Between positions, in units of the user's world.
+    """
+
+    degrees: float
+    distance: float
+
+
+def median_shift(task: NerfTask) -> CameraShift | None:
+    """How far refinement moved the training's cameras, what all do together aside; None without refinement."""
+    refinement = task.model.refinement
+    if refinement is None:
+        return None
+    together = task.common_motion(refinement)
+    given, now = task.cameras.transformed(together), refinement.corrected(task.cameras)
+    return shift_between(given, now, scale=task.scene.scene_from_world.scale)
+
+
+def shift_between(given: Cameras, now: Cameras, *, scale: float = 1.0) -> CameraShift:
+    """How far cameras lie apart, pair by pair; distances are divided by `scale`."""
+    a, b = (cameras.world_from_camera.double().cpu() for cameras in (given, now))
+    between = a[:, :, :3].transpose(1, 2) @ b[:, :, :3]
+    # The angle from the chord: the cosine would lose what is small.
+    chord = (between - torch.eye(3, dtype=torch.float64)).square().sum(dim=(1, 2)).sqrt()
+    angle = 2.0 * torch.asin((chord / 8.0**0.5).clamp(max=1.0))
+    distance = (a[:, :, 3] - b[:, :, 3]).norm(dim=1) / scale
+    return CameraShift(float(angle.median().rad2deg()), float(distance.median()))
+
+
+def write_refined_cameras(run: RunFolder, task: NerfTask) -> None:
+    """Writes `outputs/refined_transforms.json`, in the user's world, where a run has refined its cameras.
+
+    As `transforms.json` beside the photos it is a data set of its own, with the same views held out.
+    """
+    refinement = task.model.refinement
+    if refinement is None:
+        return
+    scene = task.scene
+    world_from_scene = scene.scene_from_world.inverse()
+    train, test = (
+        cameras.to("cpu", torch.float64).transformed(world_from_scene)
+        for cameras in (refinement.corrected(task.cameras), task.test_cameras)
+    )
+    document = transforms_document(train, test, (scene.train.names, scene.test.names))
+    run.write_text(run.outputs / "refined_transforms.json", json.dumps(document, indent=1))
