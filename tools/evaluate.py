@@ -14,7 +14,7 @@ from torch import Tensor
 from ..datasets import PosedImages
 from .metrics import score
 from .nerf import NerfTask
-from .pictures import error_image, side_by_side, write_png
+from .pictures import error_image, side_by_side, striped, write_png
 from .radiance_model import blend
 from .run_folder import RunFolder
 
@@ -25,14 +25,23 @@ _BACKGROUNDS = {
 }
 
 
+_MASKED_SSIM = "; mean over the pixels that count, windows that reach into ignored ones find the photo there"
+
+
 @dataclass(frozen=True)
 class ScoredView:
-    """One held-out view: its scores and pictures, RGB (h, w, 3) in [0, 1]."""
+    """One held-out view: its scores and pictures, RGB (h, w, 3) in [0, 1]; `kept` (h, w) where a mask ignores some."""
 
     name: str
     scores: dict[str, float]
     target: Tensor
     render: Tensor
+    kept: Tensor | None = None
+
+    def pictures(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Target, render and error, what is ignored under stripes."""
+        error = error_image(self.render, self.target)
+        return striped(self.target, self.kept), self.render, striped(error, self.kept)
 
 
 @dataclass(frozen=True)
@@ -70,21 +79,32 @@ def score_view(task: NerfTask, index: int) -> ScoredView:
     picture = task.model.renderer().render_image(task.test_cameras, index, behind)
     render = picture["color"].clamp(0.0, 1.0).cpu()
     target = blend(views.image(index), behind.cpu())
-    return ScoredView(views.names[index], score(render, target), target, render)
+    kept = views.kept_in(index)
+    return ScoredView(views.names[index], score(render, target, kept), target, render, kept)
 
 
 def protocol(task: NerfTask) -> dict[str, str]:
     """How held-out views are scored, in words."""
     scene, config, average = task.scene, task.config, task.config.optimizer.average
+    masked = scene.test.kept is not None
     return {
         "views": f"{len(scene.test)} held out of {len(scene.test) + len(scene.train)}: {scene.split_rule}",
         "resolution": _sizes(scene.test),
         "background": _BACKGROUNDS[config.background],
-        "psnr": "mean over views of the PSNR of all pixels, values in [0, 1]",
-        "ssim": "window 11, sigma 1.5, data range 1",
+        "psnr": f"mean over views of the PSNR of all pixels{' that count' if masked else ''}, values in [0, 1]",
+        "ssim": "window 11, sigma 1.5, data range 1" + (_MASKED_SSIM if masked else ""),
+        **_mask_protocol(scene.test),
         "weights": f"running average, decay {average} per step" if average else "the last step's",
         "crop": "none",
     }
+
+
+def _mask_protocol(images: PosedImages) -> dict[str, str]:
+    """Which share of the held-out pixels does not count; empty where all do."""
+    if images.kept is None:
+        return {}
+    share = 100.0 * (1.0 - len(images.kept) / max(len(images.pixels), 1))
+    return {"masks": f"{share:.1f} % of the held-out pixels do not count: masks ignore them (striped in the pictures)"}
 
 
 def _sizes(images: PosedImages) -> str:
@@ -105,8 +125,7 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, *, training_seconds
     }
     stems = _file_stems([view.name for view in evaluation.views])
     for view, stem in zip(evaluation.views, stems, strict=True):
-        strip = side_by_side(view.target, view.render, error_image(view.render, view.target))
-        write_png(run.outputs / "held_out" / f"{stem}.png", strip)
+        write_png(run.outputs / "held_out" / f"{stem}.png", side_by_side(*view.pictures()))
     run.write_text(run.evaluation, json.dumps(content, indent=1))
     return content
 
