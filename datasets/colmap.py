@@ -1,7 +1,7 @@
 """Captures that COLMAP has posed: `sparse/0` (or `sparse`) with the photographs in `images`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from ..render.camera_models import intrinsics_from_colmap
 from .colmap_files import ColmapCamera, ColmapImage, ColmapModel, read_colmap_model
 from .errors import DataError, FormatError, PoseError
 from .listed_files import find_image, inside, missing_note, relative_name, require_images, smaller_copy
+from .masks import mask_in_folder, strange_masks_note
 from .poses import checked_pose
 from .views import Capture, Report, View, ViewLens
 
@@ -72,7 +73,7 @@ def read_colmap(folder: Path, report: Report, *, downscale: int = 1) -> Capture:
     except DataError as error:
         report(error)
     notes = [missing_note(missing, len(model.images), file)] if missing else []
-    notes += _other_models(folder, found)
+    notes += [*_other_models(folder, found), *strange_masks_note(folder, views)]
     points = model.points[np.isfinite(model.points).all(axis=1)]
     return Capture(tuple(views), points=points, nearest=_nearest(model), notes=tuple(notes))
 
@@ -127,8 +128,9 @@ def _read_view(image: ColmapImage, lenses: dict[int, ViewLens], folder: Path, fi
         return None
     name = relative_name(path or folder / "images" / image.name, folder)
     inside(folder, name, where)
-    view = View(name, smaller or path or folder, pose_of(image, where), lenses[image.camera_id])
-    return view if smaller else replace(view, reduce=downscale)
+    mask = mask_in_folder(folder, image.name, where)
+    pose, lens = pose_of(image, where), lenses[image.camera_id]
+    return View(name, smaller or path or folder, pose, lens, reduce=1 if smaller else downscale, mask=mask)
 
 
 def _other_models(folder: Path, taken: ModelFolder) -> Sequence[str]:

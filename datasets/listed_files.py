@@ -6,6 +6,7 @@ from pathlib import Path, PureWindowsPath
 
 from .errors import FormatError, UnsafePathError
 from .image_files import IMAGE_ENDINGS
+from .json_document import JsonObject
 
 _NAMES_SHOWN = 20
 
@@ -35,6 +36,27 @@ def find_image(path: Path) -> Path | None:
     """The file at `path`, or at `path` with an image's ending; None if there is none."""
     candidates = (path, *(path.with_name(path.name + ending) for ending in IMAGE_ENDINGS))
     return next((candidate for candidate in candidates if _is_file(candidate)), None)
+
+
+def listed_companion(entry: JsonObject, key: str, folder: Path, kind: str) -> Path | None:
+    """The file beside a photo that a frame lists under `key`; None if it lists none.
+
+    Args:
+        kind: What the file is, for messages: mask or depth map.
+
+    Raises:
+        FormatError: if it is not there.
+    """
+    name = entry.text(key)
+    if name is None:
+        return None
+    path = inside(folder, name, entry.where)
+    if not _is_file(path):
+        raise FormatError(
+            f"{entry.where}: expected the {kind} {name!r} ('{key}') in {folder}, found nothing; copy it there, or "
+            "remove the key from the frame"
+        )
+    return path
 
 
 def _is_file(path: Path) -> bool:

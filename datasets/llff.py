@@ -8,6 +8,7 @@ from jaxtyping import Float64
 from .errors import DataError, FormatError
 from .image_files import IMAGE_ENDINGS
 from .listed_files import inside, relative_name, smaller_copy
+from .masks import mask_in_folder, strange_masks_note
 from .poses import checked_pose
 from .views import Capture, Report, View, ViewLens
 
@@ -36,7 +37,7 @@ def read_llff(folder: Path, report: Report, *, downscale: int = 1) -> Capture:
             report(error)
     bounds = rows[:, 15]
     nearest = float(bounds.min()) if len(bounds) and np.isfinite(bounds).all() and bounds.min() > 0.0 else None
-    return Capture(tuple(views), nearest=nearest)
+    return Capture(tuple(views), nearest=nearest, notes=tuple(strange_masks_note(folder, views)))
 
 
 def _read_rows(folder: Path) -> Float64[np.ndarray, "images 17"]:
@@ -77,5 +78,6 @@ def _read_view(row: Float64[np.ndarray, "17"], path: Path, folder: Path, where: 
     pose = np.concatenate([numbers[:, :3] @ _OPENCV_FROM_LLFF, numbers[:, 3:4]], axis=1)
     lens = ViewLens((focal, focal), size=(round(width), round(height)), model="SIMPLE_PINHOLE")
     smaller = smaller_copy(folder, path, downscale)
-    reduce = 1 if smaller else downscale
-    return View(relative_name(path, folder), smaller or path, checked_pose(pose, where), lens, reduce=reduce)
+    name, reduce = relative_name(path, folder), 1 if smaller else downscale
+    mask = mask_in_folder(folder, path.name, where)
+    return View(name, smaller or path, checked_pose(pose, where), lens, reduce=reduce, mask=mask)

@@ -10,6 +10,8 @@ import torch
 
 from .errors import DataError, FormatError, TooFewImagesError
 from .image_files import read_image_header
+from .masks import mask_notes, mask_rule, require_mask_size, wholly_masked, with_masks
+from .pixel_runs import PixelRuns
 from .pixel_store import default_memory_bytes, first_pixels, is_transparent, load_pixels
 from .posed_images import PosedImages, PosedScene
 from .recognition import require_format, several_note
@@ -90,11 +92,14 @@ def _load_images(
 ) -> PosedImages:
     cameras = cameras_of(views).transformed(frame.scene_from_world).to("cpu", torch.float32)
     pixels = load_pixels(views, channels=channels, memory_map=memory_map, cache=cache)
-    return PosedImages(cameras, tuple(view.name for view in views), pixels, first_pixels(views))
+    starts = first_pixels(views)
+    masked = any(view.kept is not None for view in views)
+    kept = PixelRuns.joined([view.kept for view in views], starts.diff().tolist()) if masked else None
+    return PosedImages(cameras, tuple(view.name for view in views), pixels, starts, kept)
 
 
 def prepare_scene(folder: Path, report: Report, *, holdout_every: int = 8, downscale: int = 1) -> PreparedScene:
-    """Everything short of decoding pixels: recognition, poses, image headers, the split and the scene's frame.
+    """Everything short of decoding photos: recognition, poses, image headers, masks, the split and the scene's frame.
 
     Args:
         report: Is given every fault; what it does not raise is left out of the scene.
@@ -113,8 +118,11 @@ def prepare_scene(folder: Path, report: Report, *, holdout_every: int = 8, downs
     views, transparent, size_notes = _sized(views, report, downscale)
     views = _with_usable_lenses(views, report)
     train, test, split_rule = _split(views, capture.split_rule, holdout_every)
+    train, test = (with_masks(part, report) for part in (train, test))
+    masked = (*train, *test)
+    train, test = (tuple(view for view in part if not wholly_masked(view)) for part in (train, test))
     if len(train) < _FEWEST_IMAGES or not test:
-        report(_too_few(folder, train, test, split_rule))
+        report(_too_few(folder, train, test, split_rule, masked))
     frame = capture.frame
     if frame is None and train:
         poses = np.stack([view.world_from_camera for view in (*train, *test)])
@@ -127,7 +135,7 @@ def prepare_scene(folder: Path, report: Report, *, holdout_every: int = 8, downs
         split_rule=split_rule,
         frame=frame,
         maybe_transparent=tuple(view for view in (*train, *test) if view.path in transparent),
-        notes=(*notes, *capture.notes, *repeated, *size_notes),
+        notes=(*notes, *capture.notes, *repeated, *size_notes, *mask_notes(masked)),
     )
 
 
@@ -153,6 +161,7 @@ def _sized(views: Sequence[View], report: Report, downscale: int) -> tuple[list[
                 raise FormatError(
                     f"{view.name}: {header.size[0]}x{header.size[1]} pixels cannot be downscaled {view.reduce} times"
                 )
+            require_mask_size(view, header.size)
         except DataError as error:
             report(error)
             continue
@@ -160,7 +169,8 @@ def _sized(views: Sequence[View], report: Report, downscale: int) -> tuple[list[
         factors[1 if factor == copied else factor] += 1
         if header.has_alpha:
             transparent.add(view.path)
-        sized.append(replace(view, lens=lens.reduced(view.reduce) if view.reduce > 1 else lens))
+        lens = lens.reduced(view.reduce) if view.reduce > 1 else lens
+        sized.append(replace(view, lens=lens, file_size=header.size))
     notes = [
         f"{count} of {len(views)} images are {factor} times smaller than their cameras say; cameras are scaled to fit"
         for factor, count in sorted(factors.items())
@@ -208,8 +218,15 @@ def _ordinal(number: int) -> str:
     return f"{number}{'th' if 10 <= number % 100 <= 20 else endings.get(number % 10, 'th')}"
 
 
-def _too_few(folder: Path, train: Sequence[View], test: Sequence[View], rule: str) -> TooFewImagesError:
+def _too_few(
+    folder: Path, train: Sequence[View], test: Sequence[View], rule: str, all_views: Sequence[View]
+) -> TooFewImagesError:
+    empty = [view for view in all_views if wholly_masked(view)]
+    remedy = "add posed images"
+    if empty:
+        rules = " and ".join(dict.fromkeys(mask_rule(view.mask) for view in empty if view.mask))
+        remedy = f"{len(empty)} more are masked wholly ({rules}): invert the masks, remove them, or add posed images"
     return TooFewImagesError(
         f"{folder}: expected at least {_FEWEST_IMAGES} images to train on and 1 held out ({rule}), "
-        f"found {len(train)} and {len(test)} that can be used; add posed images"
+        f"found {len(train)} and {len(test)} that can be used; {remedy}"
     )

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from ..render.cameras import Cameras
 from ..render.similarity import Similarity
+from .pixel_runs import PixelRuns
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class PosedImages:
     """All images one after the other, each row by row: RGB or RGBA with straight alpha; maybe a memory map."""
     first_pixel: Int[Tensor, "starts"]
     """The pixels of image i are `pixels[first_pixel[i]:first_pixel[i + 1]]`; one entry more than images."""
+    kept: PixelRuns | None = None
+    """The pixels that count, by their places in `pixels`; None: all. The others are neither drawn nor scored."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -47,9 +50,20 @@ class PosedImages:
         width, height = self.cameras.sizes[i].tolist()
         return self.pixels[int(self.first_pixel[i]) : int(self.first_pixel[i + 1])].view(height, width, -1)
 
+    def kept_in(self, i: int) -> Bool[Tensor, "height width"] | None:
+        """Which pixels of one image count; None: all of all images."""
+        if self.kept is None:
+            return None
+        first, last = int(self.first_pixel[i]), int(self.first_pixel[i + 1])
+        width, height = self.cameras.sizes[i].tolist()
+        return self.kept.within(first, last).view(height, width)
+
     def sample(self, count: int, generator: torch.Generator) -> PixelBatch:
-        """Draws pixels uniformly over all pixels of all images, with replacement."""
-        chosen = torch.randint(len(self.pixels), (count,), generator=generator, device=self.pixels.device)
+        """Draws pixels uniformly over all pixels that count of all images, with replacement."""
+        pixels = self.pixels if self.kept is None else self.kept
+        chosen = torch.randint(len(pixels), (count,), generator=generator, device=self.pixels.device)
+        if self.kept is not None:
+            chosen = self.kept.places(chosen)
         camera_indices, within = self._locate(chosen)
         widths = self._widths if len(self._widths) == 1 else self._widths.index_select(0, camera_indices)
         rows = torch.div(within, widths, rounding_mode="floor")

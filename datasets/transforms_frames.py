@@ -8,6 +8,7 @@ from pathlib import Path
 from .errors import DataError, FormatError
 from .json_document import JsonObject
 from .listed_files import find_image, inside, relative_name, smaller_copy
+from .masks import mask_of_frame
 from .poses import checked_pose, opencv_from_opengl
 from .views import Part, Report, View, ViewLens
 
@@ -59,9 +60,8 @@ def _read_frame(entry: JsonObject, document: JsonObject, folder: Path, part: Par
     lens = read_lens(entry, document)
     name = relative_name(path, folder)
     smaller = smaller_copy(folder, path, downscale)
-    if smaller is not None:
-        return View(name, smaller, pose, lens, part)
-    return View(name, path, pose, lens, part, reduce=downscale)
+    reduce = 1 if smaller else downscale
+    return View(name, smaller or path, pose, lens, part, reduce, mask_of_frame(entry, folder, path))
 
 
 def read_lens(entry: JsonObject, document: JsonObject) -> ViewLens:

@@ -8,6 +8,7 @@ from typing import Any, cast
 from .errors import DataError
 from .json_document import JsonObject, read_json
 from .listed_files import listed, missing_note, require_images
+from .masks import MASK_FOLDER
 from .scene_frame import SceneFrame, instant_ngp_frame
 from .transforms_frames import read_frames
 from .views import Capture, Report, View
@@ -22,7 +23,6 @@ _FRAME_KEYS = ("aabb_scale", "scale", "offset")
 _DEFAULT_SCALE = 0.33
 _DEFAULT_OFFSET = 0.5
 _UNUSED = {
-    "mask_path": "masks",
     "depth_file_path": "depth images",
     "depth_path": "depth images",
     "rolling_shutter": "the rolling shutter",
@@ -60,7 +60,8 @@ def read_transforms_json(folder: Path, report: Report, *, downscale: int = 1) ->
     except DataError as error:
         report(error)
         return Capture(())
-    return Capture(views, split_rule, frame, notes=(*notes, *split_notes, *_unused_notes(document)))
+    notes += [*split_notes, *_unused_notes(document), *_unlisted_masks(folder, views)]
+    return Capture(views, split_rule, frame, notes=tuple(notes))
 
 
 def stated_frame(document: JsonObject) -> SceneFrame | None:
@@ -114,6 +115,13 @@ def _apply_split(document: JsonObject, views: tuple[View, ...]) -> tuple[tuple[V
 
 def _bare(name: str) -> str:
     return posixpath.normpath(name.replace("\\", "/"))
+
+
+def _unlisted_masks(folder: Path, views: tuple[View, ...]) -> list[str]:
+    """Says that there is a folder of masks that no frame lists."""
+    if (folder / MASK_FOLDER).is_dir() and not any(view.mask for view in views):
+        return [f"the folder {MASK_FOLDER} is not used: no frame of {_FILE} lists a mask under 'mask_path'"]
+    return []
 
 
 def _unused_notes(document: JsonObject) -> list[str]:

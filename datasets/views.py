@@ -11,6 +11,7 @@ from jaxtyping import Float64
 
 from ..render.cameras import Cameras
 from .errors import DataError, ImageSizeError
+from .pixel_runs import PixelRuns
 from .scene_frame import SceneFrame
 
 Part = Literal["train", "test", "unused"]
@@ -65,6 +66,18 @@ class ViewLens:
 
 
 @dataclass(frozen=True)
+class MaskFile:
+    """An image of a photo's size that says which pixels to ignore."""
+
+    path: Path
+    name: str
+    """Relative to the data folder."""
+    ignored: Literal["black", "white"]
+    source: str
+    """Whose convention it follows, e.g. `nerfstudio mask_path`."""
+
+
+@dataclass(frozen=True)
 class View:
     """One posed photograph whose file is there."""
 
@@ -78,6 +91,11 @@ class View:
     """Which part of the format's own split it belongs to; None where the format has no split."""
     reduce: int = 1
     """Squares of this side are averaged to a pixel on loading."""
+    mask: MaskFile | None = None
+    file_size: tuple[int, int] | None = None
+    """Width and height of the image file, once they are known."""
+    kept: PixelRuns | None = None
+    """The pixels that the mask leaves, once it was read; None: all."""
 
 
 @dataclass(frozen=True)

@@ -37,13 +37,24 @@ def aligned_camera(task: NerfTask, index: int) -> Cameras:
 def _photometric_error(
     task: NerfTask, camera: Cameras, index: int, refinement: CameraRefinement, generator: torch.Generator
 ) -> Tensor:
-    width, height = (int(size) for size in camera.sizes[0])
-    columns, rows = (torch.randint(size, (_PIXELS,), generator=generator) for size in (width, height))
+    rows, columns = _drawn(task, index, generator)
     pixels = (torch.stack([columns, rows], dim=1) + 0.5).to(task.device)
     behind = task.scoring_background
     rays = Rays(*refinement.rays(camera, pixels, torch.zeros(_PIXELS, dtype=torch.long, device=task.device)))
     seen = task.model.renderer().render(rays, behind[None]).color
     return (seen - blend(task.scene.test.image(index)[rows, columns].to(task.device), behind)).square().mean()
+
+
+def _drawn(task: NerfTask, index: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rows and columns of random pixels of a held-out photo, of those that count."""
+    width, height = (int(size) for size in task.scene.test.cameras.sizes[index])
+    kept = task.scene.test.kept_in(index)
+    if kept is None:
+        chosen = torch.randint(width * height, (_PIXELS,), generator=generator)
+    else:
+        places = kept.view(-1).nonzero()[:, 0]
+        chosen = places[torch.randint(len(places), (_PIXELS,), generator=generator)]
+    return torch.div(chosen, width, rounding_mode="floor"), chosen % width
 
 
 class _frozen:

@@ -14,7 +14,7 @@ from ..datasets import PosedImages
 from .alignment import ALIGNMENT_STEPS, aligned_camera
 from .metrics import score
 from .nerf import NerfTask
-from .pictures import error_image, side_by_side, write_png
+from .pictures import error_image, side_by_side, striped, write_png
 from .radiance_model import blend
 from .refined_cameras import CameraShift, median_shift
 from .run_folder import RunFolder
@@ -26,14 +26,23 @@ _BACKGROUNDS = {
 }
 
 
+_MASKED_SSIM = "; mean over the pixels that count, windows that reach into ignored ones find the photo there"
+
+
 @dataclass(frozen=True)
 class ScoredView:
-    """One held-out view: its scores and pictures, RGB (h, w, 3) in [0, 1]."""
+    """One held-out view: its scores and pictures, RGB (h, w, 3) in [0, 1]; `kept` (h, w) where a mask ignores some."""
 
     name: str
     scores: dict[str, float]
     target: Tensor
     render: Tensor
+    kept: Tensor | None = None
+
+    def pictures(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Target, render and error, what is ignored under stripes."""
+        error = error_image(self.render, self.target)
+        return striped(self.target, self.kept), self.render, striped(error, self.kept)
 
 
 @dataclass(frozen=True)
@@ -73,24 +82,25 @@ def score_view(task: NerfTask, index: int) -> ScoredView:
     picture = task.model.renderer().render_image(aligned_camera(task, index), 0, behind)
     render = picture["color"].clamp(0.0, 1.0).cpu()
     target = blend(views.image(index), behind.cpu())
-    return ScoredView(views.names[index], score(render, target), target, render)
+    kept = views.kept_in(index)
+    return ScoredView(views.names[index], score(render, target, kept), target, render, kept)
 
 
 def protocol(task: NerfTask) -> dict[str, str]:
     """How held-out views are scored, in words."""
     scene, config, average = task.scene, task.config, task.config.optimizer.average
+    masked = scene.test.kept is not None
     return {
         "views": f"{len(scene.test)} held out of {len(scene.test) + len(scene.train)}: {scene.split_rule}",
         "resolution": _sizes(scene.test),
         "background": _BACKGROUNDS[config.background],
-        "psnr": "mean over views of the PSNR of all pixels, values in [0, 1]",
-        "ssim": "window 11, sigma 1.5, data range 1",
+        "psnr": f"mean over views of the PSNR of all pixels{' that count' if masked else ''}, values in [0, 1]",
+        "ssim": "window 11, sigma 1.5, data range 1" + (_MASKED_SSIM if masked else ""),
+        **_mask_protocol(scene.test),
         "weights": f"running average, decay {average} per step" if average else "the last step's",
         "crop": "none",
         "poses": _poses(config.refine_poses),
-        "appearance": "as the mean of the training's photos"
-        if config.appearance != "off"
-        else "the same in all photos",
+        "appearance": "the same in all photos" if config.appearance == "off" else "of the mean training photo",
     }
 
 
@@ -101,6 +111,14 @@ def _poses(refined: str) -> str:
         f"refined in training ({refined}); each held-out camera moved as the training's did together, then by "
         f"{ALIGNMENT_STEPS} steps of Adam on its own photo, the scene unchanged"
     )
+
+
+def _mask_protocol(images: PosedImages) -> dict[str, str]:
+    """Which share of the held-out pixels does not count; empty where all do."""
+    if images.kept is None:
+        return {}
+    share = 100.0 * (1.0 - len(images.kept) / max(len(images.pixels), 1))
+    return {"masks": f"{share:.1f} % of the held-out pixels do not count: masks ignore them (striped in the pictures)"}
 
 
 def _sizes(images: PosedImages) -> str:
@@ -122,8 +140,7 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, *, training_seconds
     }
     stems = _file_stems([view.name for view in evaluation.views])
     for view, stem in zip(evaluation.views, stems, strict=True):
-        strip = side_by_side(view.target, view.render, error_image(view.render, view.target))
-        write_png(run.outputs / "held_out" / f"{stem}.png", strip)
+        write_png(run.outputs / "held_out" / f"{stem}.png", side_by_side(*view.pictures()))
     run.write_text(run.evaluation, json.dumps(content, indent=1))
     return content
 

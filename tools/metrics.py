@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 HIGHEST_PSNR = 100.0
@@ -12,67 +12,95 @@ HIGHEST_PSNR = 100.0
 _SSIM_WINDOW = 11
 
 
-def psnr(predicted: Float[Tensor, "height width 3"], target: Float[Tensor, "_ _ 3"]) -> float:
+def psnr(
+    predicted: Float[Tensor, "height width 3"],
+    target: Float[Tensor, "_ _ 3"],
+    kept: Bool[Tensor, "_ _"] | None = None,
+) -> float:
     """Peak signal-to-noise ratio in decibels.
 
-        psnr = -10 log10(mean over pixels and channels of (predicted - target)²)
+        psnr = -10 log10(mean over the pixels that count and their channels of (predicted - target)²)
 
     Identical pictures would give infinity, which JSON cannot say and which would swallow every mean; the value is
     therefore cut off at `HIGHEST_PSNR`, far above what 8-bit pictures can show (58.9 dB is rounding noise alone).
 
     Args:
         predicted, target: Values in [0, 1].
+        kept: Which pixels count; None: all.
 
     Raises:
-        ValueError: The shapes differ, or a value is NaN or infinite.
+        ValueError: The shapes differ, a value is NaN or infinite, or no pixel counts.
     """
-    _check(predicted, target)
-    squared_error = float(torch.mean((predicted.double() - target.double()) ** 2))
+    _check(predicted, target, kept)
+    errors = (predicted.double() - target.double()) ** 2
+    squared_error = float(torch.mean(errors if kept is None else errors[kept]))
     return min(-10 * math.log10(squared_error), HIGHEST_PSNR) if squared_error > 0 else HIGHEST_PSNR
 
 
-def ssim(predicted: Float[Tensor, "height width 3"], target: Float[Tensor, "_ _ 3"]) -> float:
+def ssim(
+    predicted: Float[Tensor, "height width 3"],
+    target: Float[Tensor, "_ _ 3"],
+    kept: Bool[Tensor, "_ _"] | None = None,
+) -> float:
     """Structural similarity in [-1, 1], 1 for identical pictures: Gaussian window 11, sigma 1.5, data range 1.
+
+    Where some pixels do not count, it is the mean over the windows around those that do, and the others have the
+    target's values in both pictures: what is to be ignored is no error in a window that reaches into it.
 
     Args:
         predicted, target: Values in [0, 1], at least 11 pixels high and wide.
+        kept: Which pixels count; None: all.
 
     Raises:
-        ValueError: The shapes differ, a picture is smaller than the window, or a value is NaN or infinite.
+        ValueError: The shapes differ, a picture is smaller than the window, a value is NaN or infinite, or no pixel
+            counts.
 
     Wang et al. 2004.
     """
     from torchmetrics.functional.image import structural_similarity_index_measure
 
-    _check(predicted, target)
+    _check(predicted, target, kept)
     if min(predicted.shape[:2]) < _SSIM_WINDOW:
         raise ValueError(
             f"SSIM needs pictures of at least {_SSIM_WINDOW} x {_SSIM_WINDOW} pixels, found {_size(predicted)}"
         )
+    if kept is not None:
+        predicted = torch.where(kept[..., None], predicted, target)
     first, second = (image.detach().float().permute(2, 0, 1)[None] for image in (predicted, target))
-    value = structural_similarity_index_measure(first, second, kernel_size=_SSIM_WINDOW, sigma=1.5, data_range=1.0)
-    assert isinstance(value, Tensor)
-    return float(value)
+    found = structural_similarity_index_measure(
+        first, second, kernel_size=_SSIM_WINDOW, sigma=1.5, data_range=1.0, return_full_image=kept is not None
+    )
+    if kept is None:
+        assert isinstance(found, Tensor)
+        return float(found)
+    return float(found[1][0].mean(dim=0)[kept].mean())
 
 
-def score(predicted: Float[Tensor, "height width 3"], target: Float[Tensor, "_ _ 3"]) -> dict[str, float]:
+def score(
+    predicted: Float[Tensor, "height width 3"],
+    target: Float[Tensor, "_ _ 3"],
+    kept: Bool[Tensor, "_ _"] | None = None,
+) -> dict[str, float]:
     """Every score of a picture by name, finite and ready for JSON: `{"psnr": ..., "ssim": ...}`.
 
     Args:
         predicted, target: Values in [0, 1], at least 11 pixels high and wide.
+        kept: Which pixels count; None: all.
 
     Raises:
         ValueError: As `psnr` and `ssim`.
     """
-    return {"psnr": psnr(predicted, target), "ssim": ssim(predicted, target)}
+    return {"psnr": psnr(predicted, target, kept), "ssim": ssim(predicted, target, kept)}
 
 
-def _check(predicted: Tensor, target: Tensor) -> None:
+def _check(predicted: Tensor, target: Tensor, kept: Tensor | None) -> None:
     if predicted.shape != target.shape:
         raise ValueError(f"pictures to compare need one size, found {_size(predicted)} against {_size(target)}")
     for name, image in (("predicted", predicted), ("target", target)):
         if not bool(torch.isfinite(image).all()):
             raise ValueError(f"the {name} picture has NaN or infinite values")
+    if kept is not None and not (kept.shape == target.shape[:2] and bool(kept.any())):
+        raise ValueError("pictures to compare need a mask of their size that leaves at least one pixel")
 
 
 def _size(image: Tensor) -> str:

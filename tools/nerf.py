@@ -224,17 +224,23 @@ class NerfTask:
         if not len(views):
             return {}
         chosen = torch.linspace(0, len(views) - 1, min(_QUICK_VIEWS, len(views))).round().long().unique()
-        scores = [self._lattice_score(views, int(index)) for index in chosen]
-        return {"psnr": sum(scores) / len(scores)}
+        found = [self._lattice_score(views, int(index)) for index in chosen]
+        scores = [score for score in found if score is not None]
+        return {"psnr": sum(scores) / len(scores)} if scores else {}
 
     @torch.no_grad()
-    def _lattice_score(self, views: PosedImages, index: int) -> float:
+    def _lattice_score(self, views: PosedImages, index: int) -> float | None:
+        """None where a mask ignores the whole lattice."""
         width, height = (int(size) for size in views.cameras.sizes[index])
         spacing = max(1, math.ceil(math.sqrt(width * height / _QUICK_PIXELS)))
         rows, columns = torch.meshgrid(
             torch.arange(spacing // 2, height, spacing), torch.arange(spacing // 2, width, spacing), indexing="ij"
         )
-        rows, columns = rows.reshape(-1), columns.reshape(-1)
+        kept = views.kept_in(index)
+        counts = torch.ones_like(rows, dtype=torch.bool) if kept is None else kept[rows, columns]
+        rows, columns = rows[counts], columns[counts]
+        if not len(rows):
+            return None
         places = torch.stack([columns, rows], dim=1) + 0.5
         rays = Rays(*self.test_cameras.rays(places.to(self.device), torch.full_like(rows, index).to(self.device)))
         behind = self.scoring_background

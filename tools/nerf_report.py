@@ -10,7 +10,7 @@ from ..configs.loading import to_yaml
 from .comparison import Comparison
 from .evaluate import Evaluation
 from .nerf import NerfTask
-from .pictures import error_image, to_uint8
+from .pictures import to_uint8
 from .report import ReportContent, ReportSection, ReportSeries, ReportView
 from .run_folder import RunFolder
 
@@ -50,16 +50,7 @@ def report_content(
             "photos": str(len(task.scene.train)),
             **_moved(evaluation),
         },
-        views=[
-            ReportView(
-                view.name,
-                view.scores,
-                to_uint8(view.target),
-                to_uint8(view.render),
-                to_uint8(error_image(view.render, view.target)),
-            )
-            for view in evaluation.views
-        ],
+        views=[ReportView(view.name, view.scores, *map(to_uint8, view.pictures())) for view in evaluation.views],
         curve=curve,
         series=_series(lines),
         sections=[] if comparison is None else [_comparison_section(comparison)],

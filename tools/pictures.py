@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from .whole_file import whole_file
@@ -61,6 +61,18 @@ def error_image(
     if predicted.shape != target.shape:
         raise ValueError(f"pictures to compare need one size, found {tuple(predicted.shape)} and {tuple(target.shape)}")
     return heat_colors((predicted - target).abs().mean(dim=-1) / largest)
+
+
+def striped(
+    image: Float[Tensor, "height width 3"], kept: Bool[Tensor, "height width"] | None
+) -> Float[Tensor, "height width 3"]:
+    """The picture under grey stripes where a mask has it ignored; as it is without a mask."""
+    if kept is None:
+        return image
+    rows, columns = (torch.arange(side, device=image.device) for side in image.shape[:2])
+    width = max(2, image.shape[0] // 50)
+    stripes = 0.45 + 0.2 * ((rows[:, None] + columns) // width % 2)[..., None]
+    return torch.where(kept[..., None], image, torch.lerp(image, stripes.expand_as(image), 0.8))
 
 
 def depth_image(

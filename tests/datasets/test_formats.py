@@ -115,11 +115,11 @@ def test_nerfstudio_does_not_train_on_held_out_images(write_transforms: Write) -
 
 def test_nerfstudio_says_what_is_not_used(write_transforms: Write) -> None:
     folder = write_transforms(
-        frames={0: {"mask_path": "masks/0.png"}}, applied_transform=np.eye(4)[:3].tolist(), applied_scale=1.0
+        frames={0: {"rolling_shutter": [0, 0, 0, 1]}}, applied_transform=np.eye(4)[:3].tolist(), applied_scale=1.0
     )
     scene = load_posed_scene(folder)
     assert scene.format == "nerfstudio"
-    assert any("masks ('mask_path' of 1 frames) are not used" in note for note in scene.notes)
+    assert any("the rolling shutter ('rolling_shutter' of 1 frames) are not used" in note for note in scene.notes)
     assert any("applied_transform" in note for note in scene.notes)
 
 

@@ -6,8 +6,10 @@ from neufield.tools.errors import RunError
 from neufield.tools.evaluate import ScoredView
 
 
-def view(name: str, render: torch.Tensor, target: torch.Tensor, *, psnr: float = 20.0) -> ScoredView:
-    return ScoredView(name, {"psnr": psnr}, target, render)
+def view(
+    name: str, render: torch.Tensor, target: torch.Tensor, *, psnr: float = 20.0, kept: torch.Tensor | None = None
+) -> ScoredView:
+    return ScoredView(name, {"psnr": psnr}, target, render, kept)
 
 
 @pytest.fixture
@@ -56,3 +58,28 @@ def test_runs_on_other_photos_are_refused(targets: list[torch.Tensor]):
             RunError, match="The runs x and y have no held-out view in common; compare runs on the same"
         ):
             compare(("x", "y"), here, there)
+
+
+def test_the_crop_is_not_where_a_mask_ignores_what_differs(targets: list[torch.Tensor]):
+    """A large difference under the mask, a small one beside it: the small one is shown, and alone counts."""
+    kept = torch.ones(40, 64, dtype=torch.bool)
+    kept[:10, :10] = False
+    render = targets[0] + 0.01
+    spoilt = render.clone()
+    spoilt[:10, :10] += 0.9
+    spoilt[25:35, 40:50] += 0.2
+    here, there = ([view("a", picture, targets[0], kept=kept)] for picture in (spoilt, render))
+    top, left, _ = compare(("x", "y"), here, there).crop
+    assert abs(top - 25) <= 2
+    assert abs(left - 40) <= 2
+    other_mask = [view("a", render, targets[0], kept=~kept)]
+    for other in (other_mask, [view("a", render, targets[0])]):
+        with pytest.raises(RunError, match="with the same masks"):
+            compare(("x", "y"), here, other)
+
+
+def test_two_runs_that_differ_under_masks_alone(targets: list[torch.Tensor]):
+    kept = torch.ones(40, 64, dtype=torch.bool)
+    kept[:20] = False
+    here = [view("a", targets[0], targets[0], kept=kept)]
+    assert compare(("x", "y"), here, here).crop_psnr == (100.0, 100.0)

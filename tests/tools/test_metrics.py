@@ -74,3 +74,50 @@ def test_values_that_are_not_finite_are_refused(bad: float):
     broken[3, 4, 1] = bad
     with pytest.raises(ValueError, match="the predicted picture has NaN or infinite values"):
         score(broken, picture())
+
+
+def hole(height: int = 24, width: int = 31) -> torch.Tensor:
+    kept = torch.ones(height, width, dtype=torch.bool)
+    kept[5:15, 8:20] = False
+    return kept
+
+
+def test_pixels_that_do_not_count_change_no_score():
+    target, predicted, kept = picture(1), 0.9 * picture(1) + 0.1 * picture(2), hole()
+    spoilt = torch.where(kept[..., None], predicted, picture(3))
+    assert score(spoilt, target, kept) == score(predicted, target, kept)
+    assert score(spoilt, target)["psnr"] < score(predicted, target)["psnr"]
+
+
+def test_psnr_is_that_of_the_pixels_that_count():
+    target = torch.zeros(12, 12, 3)
+    predicted, kept = torch.full((12, 12, 3), 0.1), torch.ones(12, 12, dtype=torch.bool)
+    predicted[:3], kept[:3] = 0.9, False
+    assert psnr(predicted, target, kept) == pytest.approx(20.0)
+
+
+def test_a_mask_that_leaves_everything_changes_nothing():
+    everything = torch.ones(24, 31, dtype=torch.bool)
+    found = score(picture(1), picture(2), everything)
+    assert found == pytest.approx(score(picture(1), picture(2)), rel=1e-5)
+
+
+def test_ssim_finds_errors_beside_the_ignored_ones():
+    target, kept = picture(1), hole()
+    predicted = target.clone()
+    predicted[~kept] = 0.5
+    assert ssim(predicted, target, kept) == pytest.approx(1.0, abs=1e-6)
+    predicted[18:] = 0.5
+    assert ssim(predicted, target, kept) < 0.95
+
+
+def test_ssim_where_only_the_border_counts():
+    kept = torch.zeros(24, 31, dtype=torch.bool)
+    kept[0, 0] = True
+    assert ssim(picture(1), picture(1), kept) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("kept", [torch.zeros(24, 31, dtype=torch.bool), torch.ones(24, 30, dtype=torch.bool)])
+def test_masks_that_leave_nothing_or_do_not_fit_are_refused(kept: torch.Tensor):
+    with pytest.raises(ValueError, match="need a mask of their size that leaves at least one pixel"):
+        psnr(picture(), picture(), kept)

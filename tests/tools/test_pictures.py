@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from neufield.tools.pictures import depth_image, error_image, heat_colors, side_by_side, to_uint8, write_png
+from neufield.tools.pictures import depth_image, error_image, heat_colors, side_by_side, striped, to_uint8, write_png
 from neufield.tools.whole_file import whole_file
 
 
@@ -114,3 +114,13 @@ def test_a_file_that_failed_leaves_what_was_there(tmp_path: Path):
         fail()
     assert path.read_text() == "before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_stripes_lie_where_a_mask_ignores_and_nowhere_else():
+    image = torch.rand(40, 30, 3, generator=torch.Generator().manual_seed(0))
+    kept = torch.ones(40, 30, dtype=torch.bool)
+    kept[10:20, 5:25] = False
+    found = striped(image, kept)
+    assert torch.equal(found[kept], image[kept])
+    assert not torch.isclose(found[~kept], image[~kept]).all(dim=1).any()
+    assert striped(image, None) is image
