@@ -92,6 +92,13 @@ def read_image(
     return np.asarray(_reduced(pixels, reduce) if reduce > 1 else pixels)
 
 
+def reduced_pixels(
+    pixels: UInt8[np.ndarray, "height width channels"], factor: int
+) -> UInt8[np.ndarray, "_ _ channels"]:
+    """Pixels averaged over squares of this side, as `read_image` reduces a file's."""
+    return np.asarray(_reduced(Image.fromarray(pixels), factor))
+
+
 def _reduced(image: Image.Image, factor: int) -> Image.Image:
     width, height = image.width // factor * factor, image.height // factor * factor
     image = image.crop((0, 0, width, height))

@@ -12,7 +12,7 @@ from .errors import DataError, FormatError, TooFewImagesError
 from .image_files import read_image_header
 from .masks import mask_notes, mask_rule, require_mask_size, wholly_masked, with_masks
 from .pixel_runs import PixelRuns
-from .pixel_store import default_memory_bytes, first_pixels, is_transparent, load_pixels
+from .pixel_store import PixelPool, default_memory_bytes, first_pixels, is_transparent, load_pixels
 from .posed_images import PosedImages, PosedScene
 from .recognition import require_format, several_note
 from .scene_frame import SceneFrame, frame_from_cameras
@@ -43,16 +43,14 @@ def load_posed_scene(
     *,
     memory_bytes: int | None = None,
     holdout_every: int = 8,
-    cache: Path | None = None,
     downscale: int = 1,
 ) -> PosedScene:
     """Loads a folder of posed photos; the format is recognised by its content.
 
     Args:
         folder: Of a Blender scene, an instant-ngp or nerfstudio `transforms.json`, a COLMAP model, or LLFF's poses.
-        memory_bytes: Pixels that take more than this are kept in a file that is mapped; half of the memory if None.
+        memory_bytes: Of pixels that take more than this a random choice is kept; half of the machine's memory if None.
         holdout_every: Every such image by name is held out, from the first on, if the format has no split of its own.
-        cache: Where that file goes; the user's cache folder if None.
         downscale: Width and height are divided by this: `images_2`, `images_4`, ... are used where they exist, else
             squares of pixels are averaged on loading.
 
@@ -64,10 +62,14 @@ def load_posed_scene(
     transparent = any(is_transparent(view) for view in prepared.maybe_transparent)
     channels = 4 if transparent else 3
     total = sum(int(first_pixels(part)[-1]) for part in (prepared.train, prepared.test)) * channels
-    memory_map = total > (default_memory_bytes() if memory_bytes is None else memory_bytes)
-    train, test = (
-        _load_images(part, prepared.frame, channels, memory_map, cache) for part in (prepared.train, prepared.test)
-    )
+    allowed = default_memory_bytes() if memory_bytes is None else memory_bytes
+    pooled = allowed if total > allowed else None
+    train = _load_images(prepared.train, prepared.frame, channels, pooled)
+    test = _load_images(prepared.test, prepared.frame, channels, None if pooled is None else 0)
+    notes = prepared.notes
+    if train.pool is not None:
+        share = 100.0 * len(train.pixels) / max(int(train.first_pixel[-1]), 1)
+        notes += (f"the photos' pixels take {total / 2**30:.2g} GiB: {share:.2g} % of them are in memory at a time",)
     return PosedScene(
         name=folder.resolve().name,
         folder=folder,
@@ -78,7 +80,7 @@ def load_posed_scene(
         scene_from_world=prepared.frame.scene_from_world,
         extent=prepared.frame.extent,
         near=prepared.frame.near,
-        notes=prepared.notes,
+        notes=notes,
         background="alpha" if transparent else "none",
     )
 
@@ -87,15 +89,17 @@ def _raise(error: DataError) -> None:
     raise error
 
 
-def _load_images(
-    views: Sequence[View], frame: SceneFrame, channels: int, memory_map: bool, cache: Path | None
-) -> PosedImages:
+def _load_images(views: Sequence[View], frame: SceneFrame, channels: int, pooled: int | None) -> PosedImages:
     cameras = cameras_of(views).transformed(frame.scene_from_world).to("cpu", torch.float32)
-    pixels = load_pixels(views, channels=channels, memory_map=memory_map, cache=cache)
     starts = first_pixels(views)
     masked = any(view.kept is not None for view in views)
     kept = PixelRuns.joined([view.kept for view in views], starts.diff().tolist()) if masked else None
-    return PosedImages(cameras, tuple(view.name for view in views), pixels, starts, kept)
+    names = tuple(view.name for view in views)
+    if pooled is None:
+        return PosedImages(cameras, names, load_pixels(views, channels=channels), starts, kept)
+    pool = PixelPool.planned(views, kept, channels=channels, memory_bytes=pooled)
+    pool.fill(0)
+    return PosedImages(cameras, names, pool.colors, starts, kept, pool)
 
 
 def prepare_scene(folder: Path, report: Report, *, holdout_every: int = 8, downscale: int = 1) -> PreparedScene:

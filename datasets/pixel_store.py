@@ -1,22 +1,22 @@
-"""Where the pixels of many images live: one array in memory, or a file that is mapped where they would not fit."""
+"""The pixels of many images in memory: all of them, or a random choice where they would not fit."""
 
-import hashlib
 import os
-import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from .errors import DataError
 from .image_files import large_images_allowed, read_image
+from .pixel_runs import PixelRuns
 from .views import View
 
-_DISK_MARGIN = 1.05
+_PLACE_BYTES = 8
+_DECODED_BYTES = 8  # per pixel, while a file is decoded and turned to RGBA
+_FEWEST_PIXELS = 1 << 16
 
 
 def default_memory_bytes() -> int:
@@ -25,11 +25,6 @@ def default_memory_bytes() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (ValueError, OSError, AttributeError):
         return 4 * 2**30
-
-
-def default_cache() -> Path:
-    """`neufield` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neufield"
 
 
 def first_pixels(views: Sequence[View]) -> Int[Tensor, "starts"]:
@@ -43,40 +38,85 @@ def is_transparent(view: View) -> bool:
     return bool(read_image(view.path, view.name, channels=4)[:, :, 3].min() < 255)
 
 
-def load_pixels(
-    views: Sequence[View], *, channels: int, memory_map: bool, cache: Path | None
-) -> UInt8[Tensor, "pixels channels"]:
+def load_pixels(views: Sequence[View], *, channels: int) -> UInt8[Tensor, "pixels channels"]:
     """Decodes all images, in parallel, straight to their place.
-
-    Args:
-        views: Images whose sizes are known.
-        memory_map: Whether the pixels go to a file. One that an earlier call wrote from the same files is used again.
-        cache: The folder of that file; the user's cache folder if None.
 
     Raises:
         ImageFileError: if an image cannot be decoded.
-        DataError: if the disk has not enough room.
     """
     starts = first_pixels(views).tolist()
-    shape = (starts[-1], channels)
+    pixels = np.empty((starts[-1], channels), dtype=np.uint8)
 
-    def fill(pixels: np.ndarray) -> None:
-        decode_all(
-            views, lambda i, image: np.copyto(pixels[starts[i] : starts[i + 1]], image.reshape(-1, channels)), channels
-        )
+    def place(i: int, image: np.ndarray) -> None:
+        np.copyto(pixels[starts[i] : starts[i + 1]], image.reshape(-1, channels))
 
-    if not memory_map or not views:
-        pixels = np.empty(shape, dtype=np.uint8)
-        fill(pixels)
-        return torch.from_numpy(pixels)
-    path = (cache or default_cache()) / f"pixels-{_fingerprint(views, channels)}.uint8"
-    if not (path.is_file() and path.stat().st_size == shape[0] * channels):
-        _write_aside(path, shape, fill)
-    # Copy on write: torch asks for writable memory, and the file stays as it is.
-    return torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="c", shape=shape))
+    decode_all(views, place, channels)
+    return torch.from_numpy(pixels)
 
 
-def decode_all(views: Sequence[View], place: Callable[[int, np.ndarray], None], channels: int) -> None:
+@dataclass(frozen=True)
+class PixelPool:
+    """A random choice of all pixels, every image in proportion to how many of its pixels count.
+
+    Training on a choice of many millions is training on all of them, as long as no more are drawn than it holds; then
+    another one is due.
+    """
+
+    views: tuple[View, ...]
+    kept: PixelRuns | None
+    """The pixels that count; None: all."""
+    colors: UInt8[Tensor, "chosen channels"]
+    places: Int[Tensor, "chosen"]
+    """Where each chosen pixel lies among all pixels."""
+    workers: int
+    """How many files are decoded at a time."""
+
+    @classmethod
+    def planned(cls, views: Sequence[View], kept: PixelRuns | None, *, channels: int, memory_bytes: int) -> "PixelPool":
+        """An empty pool that takes half of some memory, the other half being left to decoding."""
+        largest = max(view.lens.size[0] * view.lens.size[1] * view.reduce**2 for view in views if view.lens.size)
+        total = int(first_pixels(views)[-1]) if kept is None else len(kept)
+        count = min(max(memory_bytes // 2 // (channels + _PLACE_BYTES), _FEWEST_PIXELS), total)
+        workers = min(max(memory_bytes // 2 // (_DECODED_BYTES * largest), 1), os.cpu_count() or 1)
+        colors, places = torch.zeros(count, channels, dtype=torch.uint8), torch.zeros(count, dtype=torch.long)
+        return cls(tuple(views), kept, colors, places, workers)
+
+    def fill(self, seed: int) -> None:
+        """Chooses the pixels, anew for every seed, and decodes all images for them.
+
+        Raises:
+            ImageFileError: if an image cannot be decoded.
+        """
+        starts = first_pixels(self.views).numpy()
+        # Places of pixels that count, in rising order, so that those of an image follow one another.
+        bounds = starts if self.kept is None else self._kept_before(starts)
+        shares = np.round(bounds / max(bounds[-1], 1) * len(self.places)).astype(np.int64)
+        places, colors = self.places.numpy(), self.colors.numpy()
+
+        def place(i: int, image: np.ndarray) -> None:
+            span = slice(shares[i], shares[i + 1])
+            generator = np.random.default_rng((seed, i))
+            numbers = np.sort(
+                generator.integers(bounds[i], max(bounds[i + 1], bounds[i] + 1), shares[i + 1] - shares[i])
+            )
+            if self.kept is not None:
+                numbers = self.kept.places(torch.from_numpy(numbers)).numpy()
+            places[span] = numbers
+            colors[span] = image.reshape(-1, colors.shape[1])[numbers - starts[i]]
+
+        decode_all(self.views, place, colors.shape[1], workers=self.workers)
+
+    def _kept_before(self, starts: np.ndarray) -> np.ndarray:
+        """How many pixels that count lie before each image, and in all."""
+        assert self.kept is not None
+        begin = (self.kept.before[:-1] + self.kept.shift).numpy()
+        runs = np.searchsorted(begin, starts, side="left")  # no run reaches from one image into the next
+        return self.kept.before.numpy()[runs]
+
+
+def decode_all(
+    views: Sequence[View], place: Callable[[int, np.ndarray], None], channels: int, *, workers: int | None = None
+) -> None:
     """Decodes images in parallel and hands each one over with its number; the first fault by number is raised."""
 
     def work(i: int) -> None:
@@ -84,7 +124,7 @@ def decode_all(views: Sequence[View], place: Callable[[int, np.ndarray], None], 
         image = read_image(view.path, view.name, channels=channels, reduce=view.reduce)
         place(i, image)
 
-    with large_images_allowed(), ThreadPoolExecutor(max_workers=min(32, os.cpu_count() or 1)) as pool:
+    with large_images_allowed(), ThreadPoolExecutor(max_workers=workers or min(32, os.cpu_count() or 1)) as pool:
         futures = [pool.submit(work, i) for i in range(len(views))]
         try:
             for future in futures:
@@ -92,34 +132,3 @@ def decode_all(views: Sequence[View], place: Callable[[int, np.ndarray], None], 
         finally:
             for future in futures:
                 future.cancel()
-
-
-def _write_aside(path: Path, shape: tuple[int, int], fill: Callable[[np.ndarray], None]) -> None:
-    """Writes the file under another name and renames it when complete, so that it is never seen half-written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    needed, free = shape[0] * shape[1], shutil.disk_usage(path.parent).free
-    if needed * _DISK_MARGIN > free:
-        raise DataError(
-            f"{path.parent}: expected {needed / 2**30:.1f} GiB of free disk for the pixels, "
-            f"found {free / 2**30:.1f} GiB; "
-            "give a larger disk as cache, more memory, or a larger downscale"
-        )
-    aside = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        pixels = np.memmap(aside, dtype=np.uint8, mode="w+", shape=shape)
-        fill(pixels)
-        pixels.flush()
-        del pixels
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _fingerprint(views: Sequence[View], channels: int) -> str:
-    """Differs whenever another file, a changed file or another size is asked for."""
-    digest = hashlib.sha256(f"{channels}".encode())
-    for view in views:
-        status = view.path.stat()
-        entry = (str(view.path.resolve()), status.st_size, status.st_mtime_ns, view.lens.size, view.reduce)
-        digest.update(repr(entry).encode("utf-8", errors="surrogateescape"))
-    return digest.hexdigest()[:24]

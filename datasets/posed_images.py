@@ -1,4 +1,4 @@
-"""Posed photographs in memory: one flat tensor of bytes for all pixels, and the cameras that saw them."""
+"""Posed photographs in memory: one flat tensor of bytes for their pixels, and the cameras that saw them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,7 +11,9 @@ from torch import Tensor
 
 from ..render.cameras import Cameras
 from ..render.similarity import Similarity
+from .image_files import read_image
 from .pixel_runs import PixelRuns
+from .pixel_store import PixelPool
 
 
 @dataclass(frozen=True)
@@ -33,20 +35,32 @@ class PosedImages:
     names: tuple[str, ...]
     """File names relative to the data folder."""
     pixels: UInt8[Tensor, "pixels channels"]
-    """All images one after the other, each row by row: RGB or RGBA with straight alpha; maybe a memory map."""
+    """All images one after the other, each row by row: RGB or RGBA with straight alpha; or the colours of `pool`."""
     first_pixel: Int[Tensor, "starts"]
     """The pixels of image i are `pixels[first_pixel[i]:first_pixel[i + 1]]`; one entry more than images."""
     kept: PixelRuns | None = None
     """The pixels that count, by their places in `pixels`; None: all. The others are neither drawn nor scored."""
 
+    pool: PixelPool | None = None
+    """The pixels to draw from, where they do not all fit into memory; images are then decoded when asked for."""
+    _turn: int = 0
+
     def __len__(self) -> int:
         return len(self.names)
 
     def image(self, i: int) -> UInt8[Tensor, "height width channels"]:
-        """One image, as a view of the pixels."""
+        """One image: a view of the pixels, or decoded now.
+
+        Raises:
+            ImageFileError: if it is decoded now, and its file is no longer what it was.
+        """
         if not -len(self) <= i < len(self):
             raise IndexError(f"image {i} of {len(self)}")
         i %= len(self)
+        if self.pool is not None:
+            view = self.pool.views[i]
+            pixels = read_image(view.path, view.name, channels=self.pixels.shape[1], reduce=view.reduce)
+            return torch.from_numpy(pixels.copy())
         width, height = self.cameras.sizes[i].tolist()
         return self.pixels[int(self.first_pixel[i]) : int(self.first_pixel[i + 1])].view(height, width, -1)
 
@@ -60,15 +74,27 @@ class PosedImages:
 
     def sample(self, count: int, generator: torch.Generator) -> PixelBatch:
         """Draws pixels uniformly over all pixels that count of all images, with replacement."""
-        pixels = self.pixels if self.kept is None else self.kept
-        chosen = torch.randint(len(pixels), (count,), generator=generator, device=self.pixels.device)
-        if self.kept is not None:
-            chosen = self.kept.places(chosen)
-        camera_indices, within = self._locate(chosen)
+        if self.pool is not None:
+            chosen = torch.randint(len(self.pixels), (count,), generator=generator)
+            places = self.pool.places.index_select(0, chosen)
+        else:
+            pixels = self.pixels if self.kept is None else self.kept
+            chosen = torch.randint(len(pixels), (count,), generator=generator, device=self.pixels.device)
+            places = chosen = chosen if self.kept is None else self.kept.places(chosen)
+        camera_indices, within = self._locate(places)
         widths = self._widths if len(self._widths) == 1 else self._widths.index_select(0, camera_indices)
         rows = torch.div(within, widths, rounding_mode="floor")
         positions = torch.stack([within - rows * widths, rows], dim=-1).float().add_(0.5)
         return PixelBatch(camera_indices, positions, self._gather(chosen))
+
+    def turn_over(self, drawn: int) -> None:
+        """Chooses other pixels for the pool each time that as many were drawn, in all, as it holds."""
+        if self.pool is None:
+            return
+        turn = drawn // max(len(self.pool.places), 1)
+        if turn != self._turn:
+            self.pool.fill(turn)
+            self._turn = turn
 
     def _locate(self, chosen: Int[Tensor, "n"]) -> tuple[Int[Tensor, "n"], Int[Tensor, "n"]]:
         """Image and place within it of pixels that are counted through."""

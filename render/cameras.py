@@ -97,6 +97,11 @@ class Cameras:
         scale = sizes / self.sizes
         return replace(self, focal=self.focal * scale, center=self.center * scale, sizes=sizes)
 
+    def reduced(self, factor: int) -> "Cameras":
+        """The same views after squares of `factor` pixels became one; pixels over at the right and bottom are gone."""
+        sizes = torch.div(self.sizes, factor, rounding_mode="floor")
+        return replace(self, focal=self.focal / factor, center=self.center / factor, sizes=sizes)
+
     def with_lenses(self, focal: Float[Tensor, "cameras 2"], distortion: Float[Tensor, "cameras 6"]) -> "Cameras":
         """The same cameras with lenses that differ little from theirs; their inverse starts from the present one's."""
         changed = replace(self, focal=focal, distortion=distortion)

@@ -25,24 +25,25 @@ def aligned_camera(task: NerfTask, index: int) -> Cameras:
     refinement = CameraRefinement(camera).to(task.device)
     optimizer = Adam(refinement.parameters(), rate=_RATE)
     generator = torch.Generator().manual_seed(index)
+    photo = task.scene.test.image(index)
     with _frozen(task.model):
         for step in range(ALIGNMENT_STEPS):
             optimizer.param_groups[0]["rate"] = _RATE * _LAST_SHARE ** (step / ALIGNMENT_STEPS)
-            _photometric_error(task, camera, index, refinement, generator).backward()
+            _photometric_error(task, camera, photo, _drawn(task, index, generator), refinement).backward()
             optimizer.step()
             optimizer.zero_grad()
     return refinement.corrected(camera)
 
 
 def _photometric_error(
-    task: NerfTask, camera: Cameras, index: int, refinement: CameraRefinement, generator: torch.Generator
+    task: NerfTask, camera: Cameras, photo: Tensor, drawn: tuple[Tensor, Tensor], refinement: CameraRefinement
 ) -> Tensor:
-    rows, columns = _drawn(task, index, generator)
+    rows, columns = drawn
     pixels = (torch.stack([columns, rows], dim=1) + 0.5).to(task.device)
     behind = task.scoring_background
     rays = Rays(*refinement.rays(camera, pixels, torch.zeros(_PIXELS, dtype=torch.long, device=task.device)))
     seen = task.model.renderer().render(rays, behind[None]).color
-    return (seen - blend(task.scene.test.image(index)[rows, columns].to(task.device), behind)).square().mean()
+    return (seen - blend(photo[rows, columns].to(task.device), behind)).square().mean()
 
 
 def _drawn(task: NerfTask, index: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

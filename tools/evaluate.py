@@ -1,6 +1,7 @@
 """`neufield eval`: scores a run on its held-out photos."""
 
 import json
+import math
 import resource
 import sys
 import time
@@ -8,9 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ..datasets import PosedImages
+from ..datasets.image_files import reduced_pixels
 from .alignment import ALIGNMENT_STEPS, aligned_camera
 from .metrics import score
 from .nerf import NerfTask
@@ -26,6 +29,7 @@ _BACKGROUNDS = {
 }
 
 
+_MOST_PIXELS = 4_000_000
 _MASKED_SSIM = "; mean over the pixels that count, windows that reach into ignored ones find the photo there"
 
 
@@ -69,7 +73,7 @@ class Evaluation:
 
 
 def evaluate(task: NerfTask) -> Evaluation:
-    """Renders and scores every held-out view at its full size."""
+    """Renders and scores every held-out view: at its full size up to four megapixels, else at a whole fraction."""
     start = time.perf_counter()
     views = [score_view(task, index) for index in range(len(task.scene.test))]
     return Evaluation(views, protocol(task), time.perf_counter() - start, median_shift(task))
@@ -78,11 +82,16 @@ def evaluate(task: NerfTask) -> Evaluation:
 def score_view(task: NerfTask, index: int) -> ScoredView:
     """Renders and scores one held-out view."""
     views = task.scene.test
-    behind = task.scoring_background
-    picture = task.model.renderer().render_image(aligned_camera(task, index), 0, behind)
+    behind, factor = task.scoring_background, _reduction(views, index)
+    camera, photo, kept = aligned_camera(task, index), views.image(index), views.kept_in(index)
+    if factor > 1:
+        camera, photo = camera.reduced(factor), torch.from_numpy(reduced_pixels(photo.numpy(), factor).copy())
+        height, width = photo.shape[:2]
+        squares = None if kept is None else kept[: height * factor, : width * factor].unflatten(1, (width, factor))
+        kept = None if squares is None else squares.unflatten(0, (height, factor)).all(dim=3).all(dim=1)
+    picture = task.model.renderer().render_image(camera, 0, behind)
     render = picture["color"].clamp(0.0, 1.0).cpu()
-    target = blend(views.image(index), behind.cpu())
-    kept = views.kept_in(index)
+    target = blend(photo, behind.cpu())
     return ScoredView(views.names[index], score(render, target, kept), target, render, kept)
 
 
@@ -121,9 +130,18 @@ def _mask_protocol(images: PosedImages) -> dict[str, str]:
     return {"masks": f"{share:.1f} % of the held-out pixels do not count: masks ignore them (striped in the pictures)"}
 
 
+def _reduction(images: PosedImages, index: int) -> int:
+    """By what whole factor a view's sides are divided before it is scored."""
+    width, height = (int(size) for size in images.cameras.sizes[index])
+    return max(1, math.ceil(math.sqrt(width * height / _MOST_PIXELS)))
+
+
 def _sizes(images: PosedImages) -> str:
-    sizes = sorted({(int(width), int(height)) for width, height in images.cameras.sizes})
-    told = ", ".join(f"{width}x{height}" for width, height in sizes[:3])
+    scored = [(images.cameras.sizes[i], _reduction(images, i)) for i in range(len(images))]
+    sizes = sorted({(int(size[0]) // factor, int(size[1]) // factor, factor) for size, factor in scored})
+    told = ", ".join(
+        f"{width}x{height}" + (f" (photos at 1/{factor})" if factor > 1 else "") for width, height, factor in sizes[:3]
+    )
     return told + (f" and {len(sizes) - 3} more sizes" if len(sizes) > 3 else "")
 
 

@@ -180,6 +180,7 @@ class NerfTask:
     def after_step(self, step: int, progress: float) -> None:
         """Looks at cells that no ray came by, a few every 16 steps and all of them at steps 32, 64, 128, ..."""
         del progress
+        self.scene.train.turn_over(self.rays_drawn)
         step += 1
         if step % _REFRESH_EVERY or step < 2 * _REFRESH_EVERY:
             return
@@ -217,6 +218,7 @@ class NerfTask:
         self.rays_per_step = int(facts["rays_per_step"])
         self.rays_drawn, self.samples_kept = int(facts["rays_drawn"]), int(facts["samples_kept"])
         self.samples_evaluated = int(facts["samples_evaluated"])
+        self.scene.train.turn_over(self.rays_drawn)
 
     def quick_score(self) -> dict[str, float]:
         """PSNR over a lattice of pixels of up to 8 held-out views."""

@@ -25,6 +25,7 @@ from .report import write_report
 from .run_folder import RunFolder
 from .scene_file import as_trained, read_scene, write_scene
 
+_PHOTOS_SHARE = 4  # of --memory; the program itself, the field and pictures being scored take the rest
 BUILT_IN = Path("built-in")
 """As the data folder of a run: the scene that the program draws itself."""
 
@@ -224,7 +225,7 @@ def load_scene(config: NerfConfig) -> PosedScene:
         return synthetic_scene(seed=0)
     return load_posed_scene(
         config.data,
-        memory_bytes=None if config.memory is None else parse_bytes(config.memory),
+        memory_bytes=None if config.memory is None else parse_bytes(config.memory) // _PHOTOS_SHARE,
         holdout_every=config.holdout_every,
         downscale=config.downscale,
     )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from neufield.datasets import DataError, PosedScene, inspect_folder, load_posed_scene
+from neufield.datasets import DataError, PosedScene, inspect_folder, load_posed_scene, pixel_store
 from neufield.datasets import errors as kinds
 
 Write = Callable[..., Path]
@@ -264,11 +264,14 @@ def test_masks_that_belong_to_no_photo_are_named(write_colmap: Write, write_tran
     assert note in load_posed_scene(folder).notes
 
 
-def test_masks_go_with_a_memory_map(write_transforms: Write, tmp_path: Path) -> None:
+def test_masks_go_with_a_pool_of_pixels(write_transforms: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = with_mask_paths(write_transforms, {4: HOLE})
-    mapped = load_posed_scene(folder, memory_bytes=100, cache=tmp_path / "cache")
-    assert_hole_of_photo_4(mapped)
-    first, second = (
-        scene.train.sample(99, torch.Generator().manual_seed(0)) for scene in (mapped, load_posed_scene(folder))
-    )
-    assert torch.equal(first.colors, second.colors)
+    monkeypatch.setattr(pixel_store, "_FEWEST_PIXELS", 300)
+    scene = load_posed_scene(folder, memory_bytes=1)
+    assert_hole_of_photo_4(scene)
+    batch = scene.train.sample(3000, torch.Generator().manual_seed(0))
+    masked = batch.camera_indices == scene.train.names.index("images/004.png")
+    columns, rows = batch.pixels[masked].long().T
+    assert len(rows) > 100
+    assert not torch.from_numpy(HOLE)[rows, columns].any()
+    assert torch.equal(scene.train.image(0)[0, 0], load_posed_scene(folder).train.image(0)[0, 0])

@@ -1,4 +1,4 @@
-"""Pixels in memory are the files' pixels, drawn uniformly and at their places; the memory map holds the same."""
+"""Pixels in memory are the files' pixels, drawn uniformly and at their places; so are those of a pool."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from neufield.datasets import PosedImages, PosedScene, load_posed_scene
+from neufield.datasets import PosedImages, PosedScene, load_posed_scene, pixel_store
 from neufield.datasets.image_files import read_image, read_image_header
 
 Write = Callable[..., Path]
@@ -107,34 +107,59 @@ def test_samples_repeat_with_the_seed(write_transforms: Write) -> None:
     assert len(images.sample(0, torch.Generator()).colors) == 0
 
 
-def test_memory_map_holds_the_same(blender: Path, tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    mapped = load_posed_scene(blender, memory_bytes=100, cache=cache)
-    assert torch.equal(mapped.train.pixels, load_posed_scene(blender).train.pixels)
-    assert_samples_fit(mapped.train)
-    files = sorted(cache.iterdir())
-    assert [file.suffix for file in files] == [".uint8"] * 2
-    stamps = [file.stat().st_mtime_ns for file in files]
-    again = load_posed_scene(blender, memory_bytes=100, cache=cache)  # used again, not written again
-    assert [file.stat().st_mtime_ns for file in sorted(cache.iterdir())] == stamps
-    again.train.pixels[:] = 0  # a write stays in this process
-    assert torch.equal(load_posed_scene(blender, memory_bytes=100, cache=cache).train.pixels, mapped.train.pixels)
+def small_pool(monkeypatch: pytest.MonkeyPatch, folder: Path, *, pixels: int) -> PosedImages:
+    """The training images with room for so many of their pixels."""
+    monkeypatch.setattr(pixel_store, "_FEWEST_PIXELS", pixels)
+    return load_posed_scene(folder, memory_bytes=1).train
 
 
-def test_memory_map_follows_changed_files(write_transforms: Write, tmp_path: Path) -> None:
-    folder, cache = write_transforms(), tmp_path / "cache"
-    load_posed_scene(folder, memory_bytes=100, cache=cache)
-    Image.new("RGB", (12, 8), (9, 9, 9)).save(folder / "images/004.png")
-    assert_holds_its_files(load_posed_scene(folder, memory_bytes=100, cache=cache))
+def test_a_pool_s_samples_fit_and_its_images_are_the_files(monkeypatch: pytest.MonkeyPatch, blender: Path) -> None:
+    images, whole = small_pool(monkeypatch, blender, pixels=100), load_posed_scene(blender).train
+    assert len(images.pixels) == 100 < len(whole.pixels)
+    assert_samples_fit(images)
+    for i in range(len(images)):
+        assert torch.equal(images.image(i), whole.image(i))
 
 
-def test_failed_memory_map_leaves_nothing_behind(write_transforms: Write, tmp_path: Path) -> None:
-    folder, cache = write_transforms(), tmp_path / "cache"
+def test_a_pool_holds_every_image_s_share(monkeypatch: pytest.MonkeyPatch, mixed_sizes: Path) -> None:
+    images = small_pool(monkeypatch, mixed_sizes, pixels=500)
+    batch = images.sample(20_000, torch.Generator().manual_seed(0))
+    small = images.names.index("images/004.png")
+    share = float((batch.camera_indices == small).float().mean())
+    assert share == pytest.approx(24 / (24 + 7 * 96), abs=0.006)
+
+
+def test_a_pool_is_drawn_anew_when_it_was_used_up(monkeypatch: pytest.MonkeyPatch, blender: Path) -> None:
+    images = small_pool(monkeypatch, blender, pixels=60)
+    assert images.pool is not None
+    turns = []
+    for drawn in (0, 59, 60, 119, 121):
+        images.turn_over(drawn)
+        assert_samples_fit(images)
+        turns.append(images.pool.places.clone())
+    assert torch.equal(turns[0], turns[1])
+    assert not torch.equal(turns[1], turns[2])
+    assert torch.equal(turns[2], turns[3])
+    assert not torch.equal(turns[3], turns[4])
+    again = small_pool(monkeypatch, blender, pixels=60)
+    again.turn_over(121)  # as a resumed run does
+    assert again.pool is not None
+    assert torch.equal(again.pool.places, turns[4])
+    assert torch.equal(again.pixels, images.pixels)
+
+
+def test_photos_that_do_not_fit_are_said_to(blender: Path) -> None:
+    notes = load_posed_scene(blender, memory_bytes=100).notes
+    assert any("of them are in memory at a time" in note for note in notes)
+    assert not any("in memory" in note for note in load_posed_scene(blender).notes)
+
+
+def test_a_damaged_image_is_named_by_a_pool_as_well(write_transforms: Write) -> None:
+    folder = write_transforms()
     path = folder / "images/004.png"
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ValueError, match=r"images/004.png: cannot be read"):
-        load_posed_scene(folder, memory_bytes=100, cache=cache)
-    assert not list(cache.glob("*.part"))
+        load_posed_scene(folder, memory_bytes=100)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "CMYK", "LA", "RGBA", "RGB"])
