@@ -75,7 +75,7 @@ class OptimizerConfig:
     """Penalty on the squares of the photos' exposures and codes."""
     opening: int | None = None
     """Steps in which the levels of the hash grid join one by one, coarsest first, but at most 2/5 of the training; by
-    default 300 in a unit cube, 800 in larger scenes. 0: all from the start."""
+    default 300 in a unit cube, 800 in larger scenes, 2000 while cameras are refined. 0: all from the start."""
 
     def __post_init__(self) -> None:
         require_positive(self, "rate", "decay_to", "huber", group="optimizer.")

@@ -67,7 +67,8 @@ class Task(Protocol):
     """Everything that is saved: parameters and buffers."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Groups of parameters with their options of `Adam`, and `share`: of the fit's learning rate, by default 1."""
+        """Groups of parameters with their options of `Adam`, beside them `share`, of the fit's learning rate,
+        and `fading`, what is left of that share at the end; both are 1 by default."""
         ...
 
     def warm_up(self) -> None:
@@ -171,7 +172,8 @@ class Fitter:
         losses = self.task.losses(self.step, progress)
         torch.stack(list(losses.values())).sum().backward()
         for group in self.optimizer.param_groups:
-            group["rate"] = self.settings.rate_at(progress) * group.get("share", 1.0)
+            share = group.get("share", 1.0) * group.get("fading", 1.0) ** progress
+            group["rate"] = share * self.settings.rate_at(progress)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.average.update(self.step)

@@ -17,8 +17,10 @@ from .radiance_model import RadianceModel, background_color, blend, resolved_sam
 _FEWEST_RAYS, _MOST_RAYS = 64, 1 << 17
 _FIRST_RAYS = 256
 _BOUNDED_OPENING, _OPEN_OPENING = 300, 800  # steps; larger scenes have more room for fog
+_REFINED_OPENING = 2000  # cameras find their place on coarse shapes, and get stuck on fine ones
 _OPEN_AFTER = 0.4  # of the training all levels take part at the latest
 _REFRESH_EVERY = 16
+_CAMERA_FADING = 0.02  # at full rate cameras never come to rest, and blur what they should sharpen
 _REFINED_FROM = 200  # steps: before it nothing is there that a camera could be compared with
 _EXPLORED_CELLS = 1 << 14
 _ALL_CELLS_AT_ONCE = 1 << 21
@@ -80,7 +82,8 @@ class NerfTask:
         ]
         if refinement is not None:
             share = optimizer.camera_rate / optimizer.rate
-            groups.append({"params": list(refinement.parameters()), "sparse": True, "share": share})
+            cameras = {"params": list(refinement.parameters()), "sparse": True, "share": share}
+            groups.append({**cameras, "fading": _CAMERA_FADING})
         if appearance is not None:
             share = optimizer.appearance_rate / optimizer.rate
             groups.append({"params": list(appearance.parameters()), "sparse": True, "share": share})
@@ -264,6 +267,7 @@ def resolved(config: NerfConfig, scene: PosedScene) -> NerfConfig:
     if background == "auto":
         background = "white" if scene.background == "alpha" else "none"
     if optimizer.opening is None:
-        optimizer = replace(optimizer, opening=_BOUNDED_OPENING if scene.extent == 1 else _OPEN_OPENING)
+        opening = _BOUNDED_OPENING if scene.extent == 1 else _OPEN_OPENING
+        optimizer = replace(optimizer, opening=opening if config.refine_poses == "off" else _REFINED_OPENING)
     sampling = resolved_sampling(config.sampling, scene.extent)
     return replace(config, background=background, optimizer=optimizer, sampling=sampling)

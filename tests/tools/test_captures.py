@@ -47,7 +47,8 @@ def fit(photos: Path, *, off: tuple[float, float] = (0.0, 0.0), steps: int = STE
     for step in range(steps):
         sum(task.losses(step, step / steps).values()).backward()  # type: ignore[union-attr]
         for group in optimizer.param_groups:
-            group["rate"] = settings.rate_at(step / steps) * group.get("share", 1.0)
+            share = group.get("share", 1.0) * group.get("fading", 1.0) ** (step / steps)
+            group["rate"] = share * settings.rate_at(step / steps)
         optimizer.step()
         optimizer.zero_grad()
         task.after_step(step, step / steps)
