@@ -1,6 +1,6 @@
 """The field of a NeRF: density and view-dependent colour at a point."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -104,19 +104,53 @@ class RadianceField(nn.Module):
         if given != self.code_features:
             raise ValueError(f"This field's colours depend on codes of length {self.code_features}, got {given}.")
         geometry = self.density_network(self._features(positions, features))
-        # Features lie [feature, sample] in memory: joining the transposed views copies whole rows.
-        rows = [geometry.T]
-        if self.direction_encoding is not None:
-            rows.append(self.direction_encoding(directions).T)
+        known = None if self.direction_encoding is None else self.direction_encoding(directions)
         if codes is not None:
-            rows.append(codes.T.expand(-1, len(positions)))
-        seen = torch.cat(rows).T if len(rows) > 1 else geometry
-        return Radiance(self._density(geometry), torch.sigmoid(self.color_network(seen)))
+            spread = codes.expand(positions.shape[0], -1)
+            known = spread if known is None else torch.cat([known.T, spread.T]).T
+        density, seen = _split(geometry, known, self.density_scale)
+        return Radiance(density, torch.sigmoid(self.color_network(seen)))
 
     def _features(self, positions: Tensor, known: Tensor | None = None) -> Tensor:
         unit = positions if self.extent == 1.0 else (positions - 0.5) / self.extent + 0.5
         return self.grid(unit, known)
 
     def _density(self, geometry: Tensor) -> Tensor:
-        # Clamped so that neither the density nor its gradient overflows float32.
-        return self.density_scale * torch.exp(geometry[:, 0].clamp(max=_LARGEST_EXPONENT))
+        return _density_of(geometry, self.density_scale)
+
+
+def _density_of(geometry: Tensor, scale: float) -> Tensor:
+    """Clamped so that neither the density nor its gradient overflows float32."""
+    density = geometry.select(1, 0).clamp(max=_LARGEST_EXPONENT).exp()
+    return density if scale == 1.0 else scale * density
+
+
+def _split(geometry: Tensor, known: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+    """Density, and what the colour network sees: the density network's outputs and whatever else is known."""
+    density, seen = _Split.apply(geometry, known, scale)  # pyright: ignore
+    return density, seen
+
+
+class _Split(torch.autograd.Function):
+    """Density and colour share the density network's outputs; so do their gradients one tensor, written once.
+
+    Backward is made of differentiable operations on what was saved: second derivatives are autograd's.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, geometry: Tensor, known: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+        density = _density_of(geometry, scale)
+        ctx.save_for_backward(geometry, density)
+        ctx.width = geometry.shape[1]
+        # Features lie [feature, sample] in memory: joining the transposed views copies whole rows.
+        return density, geometry.clone() if known is None else torch.cat([geometry.T, known.T]).T
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        geometry, density = ctx.saved_tensors
+        of_density, of_seen = gradients
+        slope = of_density * density * (geometry.select(1, 0) <= _LARGEST_EXPONENT)
+        first = of_seen.narrow(1, 0, 1) + slope[:, None]
+        found = torch.cat([first.T, of_seen.narrow(1, 1, ctx.width - 1).T]).T
+        extra = of_seen.shape[1] - ctx.width
+        return found, of_seen.narrow(1, ctx.width, extra) if extra and ctx.needs_input_grad[1] else None, None

@@ -113,11 +113,10 @@ def visible_samples(
         "composite", package=kernels.__name__, device=device, dtype=marcher.rays.origins.dtype, backend=backend
     )
     alive = torch.arange(rays, device=device)
-    transmittance = torch.ones(rays, device=device, dtype=marcher.rays.origins.dtype)
+    arriving = torch.ones(rays, device=device, dtype=marcher.rays.origins.dtype)  # light, at these rays' next sample
     limit, rounds = thinning.first_round, []
     while len(alive):
         samples = marcher.advance(alive, limit)
-        arriving = transmittance[alive]
         if len(samples):
             answer = density(samples.positions)
             found, features = answer if isinstance(answer, tuple) else (answer, None)
@@ -133,8 +132,9 @@ def visible_samples(
                 least_transmittance=thinning.least_transmittance,
             )
             rounds.append(Round(samples, keep, features))
-        transmittance[alive] = arriving
-        alive = alive[(samples.ray_starts.diff() == limit) & (arriving > thinning.least_transmittance)]
+        going_on = (samples.ray_starts.diff() == limit) & (arriving > thinning.least_transmittance)
+        going_on = going_on.nonzero().view(-1)
+        alive, arriving = alive.index_select(0, going_on), arriving.index_select(0, going_on)
         limit += limit // 2
     kept = marcher.merge(rounds) if rounds else _none(marcher.rays)
     return kept, sum(len(found.samples) for found in rounds)

@@ -24,7 +24,7 @@ class Rays:
     codes: Float[Tensor, "rays codes"] | None = None
 
     def __len__(self) -> int:
-        return len(self.origins)
+        return self.origins.shape[0]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Samples:
     features: Float[Tensor, "samples features"] | None = None
 
     def __len__(self) -> int:
-        return len(self.t_starts)
+        return self.t_starts.shape[0]
 
 
 class Round(NamedTuple):

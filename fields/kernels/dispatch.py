@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 _PREFERENCE = {"cpu": ("numba", "reference"), "cuda": ("triton", "reference")}
+_from_environment = os.environ.get("NEUFIELD_BACKEND", "")  # read once: a step makes dozens of choices
 _override: ContextVar[str] = ContextVar("neufield_backend", default="auto")
 _log = logging.getLogger("neufield")
 
@@ -80,7 +81,8 @@ class _Timed:
 def select(operation: str, *, package: str, device: torch.device, dtype: torch.dtype, backend: str = "auto") -> Any:
     """Picks the module that runs `operation` for tensors of this device and dtype.
 
-    The choice is made by the innermost `use_backend`, else the environment variable NEUFIELD_BACKEND, else `backend`,
+    The choice is made by the innermost `use_backend`, else the environment variable NEUFIELD_BACKEND as it was when the
+    program started, else `backend`,
     else ("auto") by the device: the first of its preferred backends that supports the dtype.
 
     Raises:
@@ -88,7 +90,7 @@ def select(operation: str, *, package: str, device: torch.device, dtype: torch.d
             dtype.
     """
     override = _override.get()
-    chosen = override if override != "auto" else os.environ.get("NEUFIELD_BACKEND") or backend
+    chosen = override if override != "auto" else _from_environment or backend
     module = _select(operation, package, device.type, dtype, chosen)
     seconds = _seconds.get()
     return module if seconds is None else _Timed(module, operation, seconds)

@@ -1,6 +1,9 @@
 """Who decides which backend runs, and what is said when it cannot."""
 
 import logging
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -13,7 +16,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def _no_choice_remembered_and_no_variable(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("NEUFIELD_BACKEND", raising=False)
+    monkeypatch.setattr(dispatch, "_from_environment", "")
     dispatch._select.cache_clear()
 
 
@@ -33,14 +36,20 @@ def test_the_argument_comes_before_the_device():
 
 
 def test_the_environment_comes_before_the_argument(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("NEUFIELD_BACKEND", "reference")
-    assert chosen("numba") == "hash_grid_reference"
-    monkeypatch.setenv("NEUFIELD_BACKEND", "")
     assert chosen("numba") == "hash_grid_numba"
+    monkeypatch.setattr(dispatch, "_from_environment", "reference")
+    assert chosen("numba") == "hash_grid_reference"
+
+
+def test_the_environment_is_read_when_the_program_starts():
+    line = "from neufield.fields.kernels import dispatch; print(dispatch._from_environment)"
+    environment = {**os.environ, "NEUFIELD_BACKEND": "reference"}
+    found = subprocess.run([sys.executable, "-c", line], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "reference"
 
 
 def test_the_innermost_context_comes_before_everything(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("NEUFIELD_BACKEND", "numba")
+    monkeypatch.setattr(dispatch, "_from_environment", "numba")
     with use_backend("reference"):
         assert chosen("numba") == "hash_grid_reference"
         with use_backend("numba"):
