@@ -1,6 +1,8 @@
 """`neufield bench nerf`: a training step of every backend side by side, what it consists of, and what a run gets."""
 
+import cProfile
 import json
+import pstats
 import statistics
 import time
 from collections.abc import Callable
@@ -14,6 +16,7 @@ import torch
 from ..configs.nerf_config import NerfConfig
 from ..configs.run_options import Backend
 from ..datasets import PosedScene
+from ..fields.kernels import dispatch
 from ..fields.kernels.dispatch import timed_kernels
 from .bench_rows import Row
 from .device import quiet_torch_threads
@@ -88,16 +91,33 @@ def _step_rows(
 
 def _part_rows(fitter: Fitter) -> list[Row]:
     """What a step consists of, largest first."""
+    profile = cProfile.Profile()
     start = time.perf_counter()
-    with timed_kernels() as seconds:
+    with timed_kernels() as seconds, profile:
         for _ in range(_TIMED_STEPS):
             fitter.one_step()
     whole = time.perf_counter() - start
     shares = {part: sum(seconds[name] for name in names) / whole for part, names in _PARTS.items()}
-    other = sum(seconds.values()) / whole - sum(shares.values())
-    shares |= {"other kernels": other, "between kernels": 1.0 - sum(seconds.values()) / whole}
+    kernels = sum(seconds.values()) / whole
+    python = max(_python_seconds(profile) / whole - kernels, 0.0)
+    shares |= {
+        "other kernels": kernels - sum(shares.values()),
+        "Python between kernels": python,
+        "torch operators between kernels": 1.0 - kernels - python,
+    }
     ordered = sorted(shares.items(), key=lambda item: -item[1])
     return [Row(f"part of a step: {part}", 100.0 * share, "%") for part, share in ordered]
+
+
+def _python_seconds(profile: cProfile.Profile) -> float:
+    """Time in Python functions and in compiled kernels, which the profiler takes for such, but in no other C function.
+
+    Operators such as `a > b` on tensors count as Python here, and so does the profiler's own work: an upper bound.
+    """
+    measuring = Path(dispatch.__file__).name, "timed"
+    rows = pstats.Stats(profile).stats.items()  # pyright: ignore[reportAttributeAccessIssue]
+    own = ((Path(file).name, name, row[2]) for (file, _, name), row in rows if file != "~")
+    return sum(seconds for file, name, seconds in own if (file, name) != measuring)
 
 
 def _run_rows(config: NerfConfig, progress: Progress) -> list[Row]:
