@@ -19,6 +19,7 @@ from ..fields.kernels.vector_grid import add_pairs, read_pairs
 
 _ROUNDS = 1 << 18
 _ACCESSES = 1 << 19
+_TABLES = 16
 _COPIED = 1 << 23  # floats, far more than any cache holds
 
 
@@ -49,23 +50,27 @@ def copy_work() -> Work:
 
 
 def read_work(log2_table_size: int) -> Work:
-    """Random reads of two neighbouring floats (8 bytes) from tables of so many entries, one for each thread."""
+    """Random reads of two neighbouring floats (8 bytes), from one table of so many entries after the other.
+
+    There are as many tables as a hash grid has levels, and half a million reads from each: what the kernel reads for
+    as many points, and what it evicts from the caches until it comes back.
+    """
     tables, places = _tables(log2_table_size)
     out = np.zeros((len(tables), 2 * LANES), np.float32)
-    return Work(places.size, lambda: _read(tables, places, out))
+    return Work(places.size * tables.shape[1], lambda: _read(tables, places, out))
 
 
 def addition_work(log2_table_size: int) -> Work:
     """Random additions to two neighbouring floats, likewise."""
     tables, places = _tables(log2_table_size)
-    return Work(places.size, lambda: _add(tables, places))
+    return Work(places.size * tables.shape[1], lambda: _add(tables, places))
 
 
 def _tables(log2_table_size: int) -> tuple[np.ndarray, np.ndarray]:
     threads = get_num_threads()
     places = np.random.default_rng(0).integers(0, 1 << log2_table_size, (threads, _ACCESSES), dtype=np.uint32)
     # Not zeros: the system backs all pages of those with one page until they are written.
-    return np.ones((threads, 1 << log2_table_size, 2), np.float32), places
+    return np.ones((threads, -(-_TABLES // threads), 1 << log2_table_size, 2), np.float32), places
 
 
 def rates(works: Sequence[Work], repeats: int) -> list[list[float]]:
@@ -106,10 +111,12 @@ def _copy(source, target):
 @compiled_parallel
 def _read(tables, places, out):
     for thread in prange(len(tables)):
-        read_pairs(tables[thread], places[thread], len(places[thread]), out[thread])
+        for table in range(tables.shape[1]):
+            read_pairs(tables[thread, table], places[thread], len(places[thread]), out[thread])
 
 
 @compiled_parallel
 def _add(tables, places):
     for thread in prange(len(tables)):
-        add_pairs(tables[thread], places[thread], len(places[thread]))
+        for table in range(tables.shape[1]):
+            add_pairs(tables[thread, table], places[thread], len(places[thread]))
