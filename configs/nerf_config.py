@@ -63,6 +63,8 @@ class OptimizerConfig:
     """Colour errors above this count linearly."""
     distortion: float = 1e-2
     """Penalty on colours that are spread along a ray instead of lying at one place: it clears fog."""
+    depth: float = 0.3
+    """Weight of depth maps, where the data has any: what stops a ray is pulled to where the map says. 0: not used."""
     opening: int | None = None
     """Steps in which the levels of the hash grid join one by one, coarsest first, but at most 2/5 of the training; by
     default 300 in a unit cube, 800 in larger scenes. 0: all from the start."""
@@ -74,6 +76,7 @@ class OptimizerConfig:
         require_between(self, "decay_to", 0.0, 1.0, group="optimizer.")
         require_between(self, "weight_decay", 0.0, 1.0, group="optimizer.")
         require_between(self, "distortion", 0.0, 10.0, group="optimizer.")
+        require_between(self, "depth", 0.0, 10.0, group="optimizer.")
         require_between(self, "opening", 0, 1_000_000, group="optimizer.")
         if not 0.0 <= self.average < 1.0:
             raise ValueError(f"--optimizer.average takes 0 to less than 1, got {self.average}.")

@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .depth_check import depth_notes
+from .depth_maps import require_depth_size
 from .errors import DataError, FormatError, TooFewImagesError
 from .image_files import read_image_header
 from .masks import mask_notes, mask_rule, require_mask_size, wholly_masked, with_masks
 from .pixel_runs import PixelRuns
-from .pixel_store import default_memory_bytes, first_pixels, is_transparent, load_pixels
+from .pixel_store import DEPTH_BYTES, default_memory_bytes, first_pixels, is_transparent, load_depth, load_pixels
 from .posed_images import PosedImages, PosedScene
 from .recognition import require_format, several_note
 from .scene_frame import SceneFrame, frame_from_cameras
-from .views import Report, View, cameras_of, lens_for_image
+from .views import Landmarks, Report, View, cameras_of, lens_for_image
 
 _FEWEST_IMAGES = 2
 
@@ -63,7 +65,8 @@ def load_posed_scene(
     assert prepared.frame is not None
     transparent = any(is_transparent(view) for view in prepared.maybe_transparent)
     channels = 4 if transparent else 3
-    total = sum(int(first_pixels(part)[-1]) for part in (prepared.train, prepared.test)) * channels
+    per_pixel = channels + (DEPTH_BYTES if any(view.depth for view in (*prepared.train, *prepared.test)) else 0)
+    total = sum(int(first_pixels(part)[-1]) for part in (prepared.train, prepared.test)) * per_pixel
     memory_map = total > (default_memory_bytes() if memory_bytes is None else memory_bytes)
     train, test = (
         _load_images(part, prepared.frame, channels, memory_map, cache) for part in (prepared.train, prepared.test)
@@ -92,10 +95,13 @@ def _load_images(
 ) -> PosedImages:
     cameras = cameras_of(views).transformed(frame.scene_from_world).to("cpu", torch.float32)
     pixels = load_pixels(views, channels=channels, memory_map=memory_map, cache=cache)
-    starts = first_pixels(views)
-    masked = any(view.kept is not None for view in views)
-    kept = PixelRuns.joined([view.kept for view in views], starts.diff().tolist()) if masked else None
-    return PosedImages(cameras, tuple(view.name for view in views), pixels, starts, kept)
+    images = PosedImages(cameras, tuple(view.name for view in views), pixels, first_pixels(views))
+    if any(view.kept is not None for view in views):
+        images.kept = PixelRuns.joined([view.kept for view in views], images.first_pixel.diff().tolist())
+    if any(view.depth for view in views):
+        scale = frame.scene_from_world.scale
+        images.depth = load_depth(views, scale=scale, memory_map=memory_map, cache=cache)
+    return images
 
 
 def prepare_scene(folder: Path, report: Report, *, holdout_every: int = 8, downscale: int = 1) -> PreparedScene:
@@ -118,11 +124,12 @@ def prepare_scene(folder: Path, report: Report, *, holdout_every: int = 8, downs
     views, transparent, size_notes = _sized(views, report, downscale)
     views = _with_usable_lenses(views, report)
     train, test, split_rule = _split(views, capture.split_rule, holdout_every)
-    train, test = (with_masks(part, report) for part in (train, test))
-    masked = (*train, *test)
+    train, test = with_masks(train, report), with_masks(test, report)
+    chosen = (*train, *test)
     train, test = (tuple(view for view in part if not wholly_masked(view)) for part in (train, test))
     if len(train) < _FEWEST_IMAGES or not test:
-        report(_too_few(folder, train, test, split_rule, masked))
+        report(_too_few(folder, train, test, split_rule, chosen))
+    used_notes = [*mask_notes(chosen), *_depth_notes(chosen, capture.landmarks, report)]
     frame = capture.frame
     if frame is None and train:
         poses = np.stack([view.world_from_camera for view in (*train, *test)])
@@ -135,7 +142,7 @@ def prepare_scene(folder: Path, report: Report, *, holdout_every: int = 8, downs
         split_rule=split_rule,
         frame=frame,
         maybe_transparent=tuple(view for view in (*train, *test) if view.path in transparent),
-        notes=(*notes, *capture.notes, *repeated, *size_notes, *mask_notes(masked)),
+        notes=(*notes, *capture.notes, *repeated, *size_notes, *used_notes),
     )
 
 
@@ -162,6 +169,7 @@ def _sized(views: Sequence[View], report: Report, downscale: int) -> tuple[list[
                     f"{view.name}: {header.size[0]}x{header.size[1]} pixels cannot be downscaled {view.reduce} times"
                 )
             require_mask_size(view, header.size)
+            require_depth_size(view, header.size)
         except DataError as error:
             report(error)
             continue
@@ -211,6 +219,14 @@ def _split(views: Sequence[View], rule: str | None, every: int) -> tuple[tuple[V
     usable = [view for view in views if view.part != "unused"]
     train = tuple(view for i, view in enumerate(usable) if i % every)
     return train, tuple(usable[::every]), f"every {_ordinal(every)} image by name"
+
+
+def _depth_notes(views: Sequence[View], landmarks: Landmarks | None, report: Report) -> list[str]:
+    try:
+        return depth_notes(views, landmarks)
+    except DataError as error:
+        report(error)
+        return []
 
 
 def _ordinal(number: int) -> str:

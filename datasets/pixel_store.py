@@ -1,6 +1,7 @@
 """Where the pixels of many images live: one array in memory, or a file that is mapped where they would not fit."""
 
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -9,14 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from .depth_maps import read_depth
 from .errors import DataError
 from .image_files import large_images_allowed, read_image
 from .views import View
 
 _DISK_MARGIN = 1.05
+DEPTH_BYTES = 2
+"""What a pixel's depth takes."""
+_LARGEST_DEPTH = 65_000.0  # scene units, in half precision; what is farther counts as unknown
 
 
 def default_memory_bytes() -> int:
@@ -57,35 +62,69 @@ def load_pixels(
         ImageFileError: if an image cannot be decoded.
         DataError: if the disk has not enough room.
     """
+
+    def read(view: View) -> np.ndarray:
+        return read_image(view.path, view.name, channels=channels, reduce=view.reduce).reshape(-1, channels)
+
+    name = f"pixels-{_fingerprint(views, str(channels))}.uint8" if memory_map and views else None
+    return torch.from_numpy(_stored(views, read, np.dtype(np.uint8), (channels,), name, cache))
+
+
+def load_depth(views: Sequence[View], *, scale: float, memory_map: bool, cache: Path | None) -> Float[Tensor, "pixels"]:
+    """Decodes the depth maps of all images, in parallel; images without one get zeros.
+
+    Args:
+        views, memory_map, cache: As in `load_pixels`.
+        scale: Scene units per unit of the poses.
+
+    Returns:
+        Depth in half precision, whose rounding of one part in two thousand is less than any sensor's; 0: not known.
+
+    Raises:
+        ImageFileError, FormatError: if a depth map cannot be decoded.
+        DataError: if the disk has not enough room.
+    """
+
+    def read(view: View) -> np.ndarray:
+        if view.depth is None:
+            return np.zeros(1, dtype=np.float16)
+        depth = read_depth(view).ravel() * np.float32(scale)
+        return np.where(depth < _LARGEST_DEPTH, depth, 0.0).astype(np.float16)
+
+    name = f"depth-{_fingerprint(views, str(scale))}.float16" if memory_map and views else None
+    return torch.from_numpy(_stored(views, read, np.dtype(np.float16), (), name, cache))
+
+
+def _stored(
+    views: Sequence[View],
+    read: Callable[[View], np.ndarray],
+    dtype: np.dtype,
+    per_pixel: tuple[int, ...],
+    name: str | None,
+    cache: Path | None,
+) -> np.ndarray:
+    """What is read of each view, one after the other: in memory, or in the file of that name in the cache folder."""
     starts = first_pixels(views).tolist()
-    shape = (starts[-1], channels)
+    shape = (starts[-1], *per_pixel)
 
-    def fill(pixels: np.ndarray) -> None:
-        decode_all(
-            views, lambda i, image: np.copyto(pixels[starts[i] : starts[i + 1]], image.reshape(-1, channels)), channels
-        )
+    def fill(values: np.ndarray) -> None:
+        _in_parallel(views, lambda i, view: np.copyto(values[starts[i] : starts[i + 1]], read(view)))
 
-    if not memory_map or not views:
-        pixels = np.empty(shape, dtype=np.uint8)
-        fill(pixels)
-        return torch.from_numpy(pixels)
-    path = (cache or default_cache()) / f"pixels-{_fingerprint(views, channels)}.uint8"
-    if not (path.is_file() and path.stat().st_size == shape[0] * channels):
-        _write_aside(path, shape, fill)
+    if name is None:
+        values = np.empty(shape, dtype=dtype)
+        fill(values)
+        return values
+    path = (cache or default_cache()) / name
+    if not (path.is_file() and path.stat().st_size == math.prod(shape) * dtype.itemsize):
+        _write_aside(path, shape, dtype, fill)
     # Copy on write: torch asks for writable memory, and the file stays as it is.
-    return torch.from_numpy(np.memmap(path, dtype=np.uint8, mode="c", shape=shape))
+    return np.memmap(path, dtype=dtype, mode="c", shape=shape)
 
 
-def decode_all(views: Sequence[View], place: Callable[[int, np.ndarray], None], channels: int) -> None:
-    """Decodes images in parallel and hands each one over with its number; the first fault by number is raised."""
-
-    def work(i: int) -> None:
-        view = views[i]
-        image = read_image(view.path, view.name, channels=channels, reduce=view.reduce)
-        place(i, image)
-
+def _in_parallel(views: Sequence[View], work: Callable[[int, View], None]) -> None:
+    """Does the work for every view, in parallel; the first fault by number is raised."""
     with large_images_allowed(), ThreadPoolExecutor(max_workers=min(32, os.cpu_count() or 1)) as pool:
-        futures = [pool.submit(work, i) for i in range(len(views))]
+        futures = [pool.submit(work, i, view) for i, view in enumerate(views)]
         try:
             for future in futures:
                 future.result()
@@ -94,10 +133,10 @@ def decode_all(views: Sequence[View], place: Callable[[int, np.ndarray], None], 
                 future.cancel()
 
 
-def _write_aside(path: Path, shape: tuple[int, int], fill: Callable[[np.ndarray], None]) -> None:
+def _write_aside(path: Path, shape: tuple[int, ...], dtype: np.dtype, fill: Callable[[np.ndarray], None]) -> None:
     """Writes the file under another name and renames it when complete, so that it is never seen half-written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    needed, free = shape[0] * shape[1], shutil.disk_usage(path.parent).free
+    needed, free = math.prod(shape) * dtype.itemsize, shutil.disk_usage(path.parent).free
     if needed * _DISK_MARGIN > free:
         raise DataError(
             f"{path.parent}: expected {needed / 2**30:.1f} GiB of free disk for the pixels, "
@@ -106,7 +145,7 @@ def _write_aside(path: Path, shape: tuple[int, int], fill: Callable[[np.ndarray]
         )
     aside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        pixels = np.memmap(aside, dtype=np.uint8, mode="w+", shape=shape)
+        pixels = np.memmap(aside, dtype=dtype, mode="w+", shape=shape)
         fill(pixels)
         pixels.flush()
         del pixels
@@ -115,11 +154,12 @@ def _write_aside(path: Path, shape: tuple[int, int], fill: Callable[[np.ndarray]
         aside.unlink(missing_ok=True)
 
 
-def _fingerprint(views: Sequence[View], channels: int) -> str:
+def _fingerprint(views: Sequence[View], kind: str) -> str:
     """Differs whenever another file, a changed file or another size is asked for."""
-    digest = hashlib.sha256(f"{channels}".encode())
+    digest = hashlib.sha256(kind.encode())
     for view in views:
-        status = view.path.stat()
-        entry = (str(view.path.resolve()), status.st_size, status.st_mtime_ns, view.lens.size, view.reduce)
+        files = [view.path, view.depth.path] if view.depth else [view.path]
+        stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+        entry = (stats, view.lens.size, view.reduce, view.depth and view.depth.unit)
         digest.update(repr(entry).encode("utf-8", errors="surrogateescape"))
     return digest.hexdigest()[:24]

@@ -22,6 +22,8 @@ class PixelBatch:
     pixels: Float[Tensor, "n 2"]
     """Positions in the image, at pixel centres."""
     colors: UInt8[Tensor, "n channels"]
+    depth: Float[Tensor, "n"] | None = None
+    """Along the camera's optical axis, scene units, 0 where it is not known; None where no image has a depth map."""
 
 
 @dataclass
@@ -38,6 +40,8 @@ class PosedImages:
     """The pixels of image i are `pixels[first_pixel[i]:first_pixel[i + 1]]`; one entry more than images."""
     kept: PixelRuns | None = None
     """The pixels that count, by their places in `pixels`; None: all. The others are neither drawn nor scored."""
+    depth: Float[Tensor, "pixels"] | None = None
+    """Depth of every pixel along its camera's optical axis, scene units in half precision; 0 where it is not known."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -58,6 +62,13 @@ class PosedImages:
         width, height = self.cameras.sizes[i].tolist()
         return self.kept.within(first, last).view(height, width)
 
+    def depth_in(self, i: int) -> Float[Tensor, "height width"] | None:
+        """Depth of one image along its optical axis, 0 where it is not known; None where no image has a depth map."""
+        if self.depth is None:
+            return None
+        width, height = self.cameras.sizes[i].tolist()
+        return self.depth[int(self.first_pixel[i]) : int(self.first_pixel[i + 1])].view(height, width).float()
+
     def sample(self, count: int, generator: torch.Generator) -> PixelBatch:
         """Draws pixels uniformly over all pixels that count of all images, with replacement."""
         pixels = self.pixels if self.kept is None else self.kept
@@ -68,7 +79,8 @@ class PosedImages:
         widths = self._widths if len(self._widths) == 1 else self._widths.index_select(0, camera_indices)
         rows = torch.div(within, widths, rounding_mode="floor")
         positions = torch.stack([within - rows * widths, rows], dim=-1).float().add_(0.5)
-        return PixelBatch(camera_indices, positions, self._gather(chosen))
+        depth = None if self.depth is None else self.depth.index_select(0, chosen).float()
+        return PixelBatch(camera_indices, positions, self._gather(chosen), depth)
 
     def _locate(self, chosen: Int[Tensor, "n"]) -> tuple[Int[Tensor, "n"], Int[Tensor, "n"]]:
         """Image and place within it of pixels that are counted through."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ..datasets import PosedImages
+from .depth_supervision import depth_error
 from .metrics import score
 from .nerf import NerfTask
 from .pictures import error_image, side_by_side, striped, write_png
@@ -25,6 +26,7 @@ _BACKGROUNDS = {
 }
 
 
+_DEPTH_ERROR = "mean absolute error of the distance along the ray, units of the poses, where a depth map knows it"
 _MASKED_SSIM = "; mean over the pixels that count, windows that reach into ignored ones find the photo there"
 
 
@@ -60,9 +62,10 @@ class Evaluation:
 
     @property
     def mean(self) -> dict[str, float]:
-        """Mean over the views of each score."""
-        names = self.views[0].scores if self.views else {}
-        return {name: sum(view.scores[name] for view in self.views) / len(self.views) for name in names}
+        """Mean of each score over the views that have it."""
+        names = dict.fromkeys(name for view in self.views for name in view.scores)
+        found = {name: [view.scores[name] for view in self.views if name in view.scores] for name in names}
+        return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 def evaluate(task: NerfTask) -> Evaluation:
@@ -80,7 +83,9 @@ def score_view(task: NerfTask, index: int) -> ScoredView:
     render = picture["color"].clamp(0.0, 1.0).cpu()
     target = blend(views.image(index), behind.cpu())
     kept = views.kept_in(index)
-    return ScoredView(views.names[index], score(render, target, kept), target, render, kept)
+    scores = score(render, target, kept)
+    scores |= depth_error(views, index, picture["depth"], scale=task.scene.scene_from_world.scale)
+    return ScoredView(views.names[index], scores, target, render, kept)
 
 
 def protocol(task: NerfTask) -> dict[str, str]:
@@ -94,6 +99,7 @@ def protocol(task: NerfTask) -> dict[str, str]:
         "psnr": f"mean over views of the PSNR of all pixels{' that count' if masked else ''}, values in [0, 1]",
         "ssim": "window 11, sigma 1.5, data range 1" + (_MASKED_SSIM if masked else ""),
         **_mask_protocol(scene.test),
+        **({} if scene.test.depth is None else {"depth_error": _DEPTH_ERROR}),
         "weights": f"running average, decay {average} per step" if average else "the last step's",
         "crop": "none",
     }

@@ -10,6 +10,7 @@ from torch import Tensor
 from ..configs.nerf_config import NerfConfig
 from ..datasets import PosedImages, PosedScene
 from ..render import Rays
+from .depth_supervision import depth_loss, distance_along_rays
 from .fitting import FitSettings
 from .metrics import psnr
 from .radiance_model import RadianceModel, background_color, blend, resolved_sampling
@@ -86,7 +87,8 @@ class NerfTask:
         self.restore(facts)
 
     def losses(self, step: int, progress: float) -> dict[str, Tensor]:
-        """The Huber error of the colours of this step's rays, and how far along the rays these colours are spread."""
+        """The Huber error of the colours of this step's rays, how far along the rays these colours are spread, and how
+        far they are from where depth maps know them to be."""
         grid, sampling = self.model.field.grid, self.config.sampling
         # Never fewer than before: a run that gets a later end is suddenly less far.
         grid.open(max(int(grid.open_levels), self._levels_at(step, progress)))
@@ -114,7 +116,12 @@ class NerfTask:
         self._count(rays, rendering.samples, rendering.evaluated)
         optimizer = self.config.optimizer
         error = torch.nn.functional.huber_loss(rendering.color, target, delta=optimizer.huber) / optimizer.huber
-        return {"color": error, "distortion": optimizer.distortion * rendering.distortion.mean()}
+        losses = {"color": error, "distortion": optimizer.distortion * rendering.distortion.mean()}
+        if batch.depth is not None and optimizer.depth > 0.0:
+            indices = batch.camera_indices.to(self.device)
+            distance = distance_along_rays(batch.depth.to(self.device), directions, self.cameras, indices)
+            losses["depth"] = optimizer.depth * depth_loss(rendering, distance)
+        return losses
 
     def _count(self, rays: int, samples: int, evaluated: int) -> None:
         self.rays_drawn += rays
