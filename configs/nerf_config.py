@@ -73,6 +73,8 @@ class OptimizerConfig:
     """Learning rate of the photos' exposures and codes; it falls as the other one does."""
     appearance_prior: float = 1e-3
     """Penalty on the squares of the photos' exposures and codes."""
+    depth: float = 0.3
+    """Weight of depth maps, where the data has any: what stops a ray is pulled to where the map says. 0: not used."""
     opening: int | None = None
     """Steps in which the levels of the hash grid join one by one, coarsest first, but at most 2/5 of the training; by
     default 300 in a unit cube, 800 in larger scenes, 2000 while cameras are refined. 0: all from the start."""
@@ -88,6 +90,7 @@ class OptimizerConfig:
         require_between(self, "camera_prior", 0.0, 1e6, group="optimizer.")
         require_between(self, "appearance_rate", 0.0, 1.0, group="optimizer.")
         require_between(self, "appearance_prior", 0.0, 1e6, group="optimizer.")
+        require_between(self, "depth", 0.0, 10.0, group="optimizer.")
         require_between(self, "opening", 0, 1_000_000, group="optimizer.")
         if not 0.0 <= self.average < 1.0:
             raise ValueError(f"--optimizer.average takes 0 to less than 1, got {self.average}.")

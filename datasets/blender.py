@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from .depth_maps import unused_depth_notes
 from .errors import DataError
 from .json_document import read_json
 from .listed_files import missing_note, require_images
@@ -25,12 +26,14 @@ def read_blender(folder: Path, report: Report, *, downscale: int = 1) -> Capture
         parts.append((held_out, "test"))
     for name, part in parts:
         try:
-            frames = read_frames(read_json(folder / name), folder, report, part=part, downscale=downscale)
+            document = read_json(folder / name)
+            frames = read_frames(document, folder, report, part=part, downscale=downscale)
             require_images(len(frames.views), frames.total, frames.missing, name)
         except DataError as error:
             report(error)
             continue
         views.extend(frames.views)
+        notes.extend(unused_depth_notes(document))
         if frames.missing:
             notes.append(missing_note(frames.missing, frames.total, name))
     if held_out == "transforms_test.json" and (folder / "transforms_val.json").is_file():

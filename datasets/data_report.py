@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .depth_maps import read_depth
 from .errors import DataError
 from .image_files import large_images_allowed, read_image
 from .loading import PreparedScene, prepare_scene
@@ -78,18 +79,20 @@ def inspect_folder(folder: Path, *, holdout_every: int = 8, downscale: int = 1) 
         prepared = prepare_scene(folder, faults.append, holdout_every=holdout_every, downscale=downscale)
     except DataError as error:
         faults.append(error)
-    problems = list(dict.fromkeys(str(fault) for fault in faults))
+    problems = [str(fault) for fault in faults]
     if prepared is not None:
         problems += _undecodable((*prepared.train, *prepared.test))
-    return _report(folder, prepared, problems)
+    return _report(folder, prepared, list(dict.fromkeys(problems)))
 
 
 def _undecodable(views: Sequence[View]) -> list[str]:
-    """Messages on images that cannot be decoded to their end."""
+    """Messages on images and depth maps that cannot be decoded to their end."""
 
     def fault(view: View) -> str | None:
         try:
             read_image(view.path, view.name)
+            if view.depth:
+                read_depth(view)
         except DataError as error:
             return str(error)
         return None

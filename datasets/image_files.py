@@ -1,4 +1,4 @@
-"""8-bit images from files: sizes by header alone, pixels as stored (EXIF orientation turns nothing)."""
+"""Images from files: sizes by header alone, pixels as stored (EXIF orientation turns nothing)."""
 
 import struct
 import warnings
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float32, UInt8
 from PIL import ExifTags, Image
 
 from .errors import ImageFileError, ImageSizeError
@@ -97,6 +97,37 @@ def reduced_pixels(
 ) -> UInt8[np.ndarray, "_ _ channels"]:
     """Pixels averaged over squares of this side, as `read_image` reduces a file's."""
     return np.asarray(_reduced(Image.fromarray(pixels), factor))
+
+
+def read_numbers_size(path: Path, name: str) -> tuple[int, int]:
+    """Width and height of an image with one number per pixel, which is not decoded.
+
+    Raises:
+        ImageFileError: if its numbers do not have 16 or 32 bits.
+    """
+    try:
+        with large_images_allowed(), Image.open(path) as image:
+            size, mode = image.size, image.mode
+    except _DECODER_ERRORS as error:
+        raise ImageFileError(_unreadable(name, error)) from error
+    if mode not in _DEEP_MODES:
+        raise ImageFileError(
+            f"{name}: expected one number of 16 bits per pixel, found pixels of type {mode}; save it as 16-bit PNG"
+        )
+    return size
+
+
+def read_numbers(path: Path, name: str) -> Float32[np.ndarray, "height width"]:
+    """Decodes an image with one number of 16 or 32 bits per pixel.
+
+    Raises:
+        ImageFileError: if it cannot be decoded to its end.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image, dtype=np.float32)
+    except _DECODER_ERRORS as error:
+        raise ImageFileError(_unreadable(name, error)) from error
 
 
 def _reduced(image: Image.Image, factor: int) -> Image.Image:

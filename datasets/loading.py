@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .depth_check import depth_notes
+from .depth_maps import require_depth_size
 from .errors import DataError, FormatError, TooFewImagesError
 from .image_files import read_image_header
 from .masks import mask_notes, mask_rule, require_mask_size, wholly_masked, with_masks
+from .pixel_pool import PixelPool
 from .pixel_runs import PixelRuns
-from .pixel_store import PixelPool, default_memory_bytes, first_pixels, is_transparent, load_pixels
+from .pixel_store import DEPTH_BYTES, default_memory_bytes, first_pixels, is_transparent, load_depth, load_pixels
 from .posed_images import PosedImages, PosedScene
 from .recognition import require_format, several_note
 from .scene_frame import SceneFrame, frame_from_cameras
-from .views import Report, View, cameras_of, lens_for_image
+from .views import Landmarks, Report, View, cameras_of, lens_for_image
 
 _FEWEST_IMAGES = 2
 
@@ -61,7 +64,8 @@ def load_posed_scene(
     assert prepared.frame is not None
     transparent = any(is_transparent(view) for view in prepared.maybe_transparent)
     channels = 4 if transparent else 3
-    total = sum(int(first_pixels(part)[-1]) for part in (prepared.train, prepared.test)) * channels
+    per_pixel = channels + (DEPTH_BYTES if any(view.depth for view in (*prepared.train, *prepared.test)) else 0)
+    total = sum(int(first_pixels(part)[-1]) for part in (prepared.train, prepared.test)) * per_pixel
     allowed = default_memory_bytes() if memory_bytes is None else memory_bytes
     pooled = allowed if total > allowed else None
     train = _load_images(prepared.train, prepared.frame, channels, pooled)
@@ -91,15 +95,15 @@ def _raise(error: DataError) -> None:
 
 def _load_images(views: Sequence[View], frame: SceneFrame, channels: int, pooled: int | None) -> PosedImages:
     cameras = cameras_of(views).transformed(frame.scene_from_world).to("cpu", torch.float32)
-    starts = first_pixels(views)
+    starts, names, scale = first_pixels(views), tuple(view.name for view in views), frame.scene_from_world.scale
     masked = any(view.kept is not None for view in views)
     kept = PixelRuns.joined([view.kept for view in views], starts.diff().tolist()) if masked else None
-    names = tuple(view.name for view in views)
-    if pooled is None:
-        return PosedImages(cameras, names, load_pixels(views, channels=channels), starts, kept)
-    pool = PixelPool.planned(views, kept, channels=channels, memory_bytes=pooled)
-    pool.fill(0)
-    return PosedImages(cameras, names, pool.colors, starts, kept, pool)
+    if pooled is not None:
+        pool = PixelPool.planned(views, kept, scale=scale, channels=channels, memory_bytes=pooled)
+        pool.fill(0)
+        return PosedImages(cameras, names, pool.colors, starts, kept, pool.depth, pool)
+    depth = load_depth(views, scale=scale) if any(view.depth for view in views) else None
+    return PosedImages(cameras, names, load_pixels(views, channels=channels), starts, kept, depth)
 
 
 def prepare_scene(folder: Path, report: Report, *, holdout_every: int = 8, downscale: int = 1) -> PreparedScene:
@@ -122,11 +126,12 @@ def prepare_scene(folder: Path, report: Report, *, holdout_every: int = 8, downs
     views, transparent, size_notes = _sized(views, report, downscale)
     views = _with_usable_lenses(views, report)
     train, test, split_rule = _split(views, capture.split_rule, holdout_every)
-    train, test = (with_masks(part, report) for part in (train, test))
-    masked = (*train, *test)
+    train, test = with_masks(train, report), with_masks(test, report)
+    chosen = (*train, *test)
     train, test = (tuple(view for view in part if not wholly_masked(view)) for part in (train, test))
     if len(train) < _FEWEST_IMAGES or not test:
-        report(_too_few(folder, train, test, split_rule, masked))
+        report(_too_few(folder, train, test, split_rule, chosen))
+    used_notes = [*mask_notes(chosen), *_depth_notes(chosen, capture.landmarks, report)]
     frame = capture.frame
     if frame is None and train:
         poses = np.stack([view.world_from_camera for view in (*train, *test)])
@@ -139,7 +144,7 @@ def prepare_scene(folder: Path, report: Report, *, holdout_every: int = 8, downs
         split_rule=split_rule,
         frame=frame,
         maybe_transparent=tuple(view for view in (*train, *test) if view.path in transparent),
-        notes=(*notes, *capture.notes, *repeated, *size_notes, *mask_notes(masked)),
+        notes=(*notes, *capture.notes, *repeated, *size_notes, *used_notes),
     )
 
 
@@ -166,6 +171,7 @@ def _sized(views: Sequence[View], report: Report, downscale: int) -> tuple[list[
                     f"{view.name}: {header.size[0]}x{header.size[1]} pixels cannot be downscaled {view.reduce} times"
                 )
             require_mask_size(view, header.size)
+            require_depth_size(view, header.size)
         except DataError as error:
             report(error)
             continue
@@ -215,6 +221,14 @@ def _split(views: Sequence[View], rule: str | None, every: int) -> tuple[tuple[V
     usable = [view for view in views if view.part != "unused"]
     train = tuple(view for i, view in enumerate(usable) if i % every)
     return train, tuple(usable[::every]), f"every {_ordinal(every)} image by name"
+
+
+def _depth_notes(views: Sequence[View], landmarks: Landmarks | None, report: Report) -> list[str]:
+    try:
+        return depth_notes(views, landmarks)
+    except DataError as error:
+        report(error)
+        return []
 
 
 def _ordinal(number: int) -> str:

@@ -10,12 +10,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from jaxtyping import Bool
 
-from .errors import DataError, FormatError, ImageSizeError
+from .errors import DataError, FormatError
 from .image_files import large_images_allowed, read_image, read_image_header
 from .json_document import JsonObject
 from .listed_files import inside, listed, listed_companion, relative_name
 from .pixel_runs import PixelRuns
-from .views import MaskFile, Report, View
+from .views import MaskFile, Report, View, require_photo_size
 
 MASK_FOLDER = "masks"
 """Where masks lie beside the folder of photos."""
@@ -70,20 +70,15 @@ def strange_masks_note(folder: Path, views: Sequence[View]) -> list[str]:
 
 
 def require_mask_size(view: View, size: tuple[int, int]) -> None:
-    """Holds a mask to the size of its photo's file, or to the one that the camera states.
+    """Holds a photo's mask, where it has one, to the size of the photo's file.
 
     Raises:
         ImageSizeError: if it has another one.
         ImageFileError: if it is no image.
     """
-    if view.mask is None:
-        return
-    found = read_image_header(view.mask.path, view.mask.name).size
-    if found not in (size, view.lens.size):
-        raise ImageSizeError(
-            f"{view.mask.name}: expected {size[0]}x{size[1]} pixels as {view.name} has, whose mask it is, "
-            f"found {found[0]}x{found[1]}; make the mask in the size of its photo"
-        )
+    if view.mask is not None:
+        found = read_image_header(view.mask.path, view.mask.name).size
+        require_photo_size(view, size, view.mask.name, found, "mask")
 
 
 def read_ignored(view: View) -> Bool[np.ndarray, "height width"]:

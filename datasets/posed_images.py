@@ -11,9 +11,9 @@ from torch import Tensor
 
 from ..render.cameras import Cameras
 from ..render.similarity import Similarity
-from .image_files import read_image
+from .pixel_pool import PixelPool
 from .pixel_runs import PixelRuns
-from .pixel_store import PixelPool
+from .pixel_store import read_pixels, read_scene_depth
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class PixelBatch:
     pixels: Float[Tensor, "n 2"]
     """Positions in the image, at pixel centres."""
     colors: UInt8[Tensor, "n channels"]
+    depth: Float[Tensor, "n"] | None = None
+    """Along the camera's optical axis, scene units, 0 where it is not known; None where no image has a depth map."""
 
 
 @dataclass
@@ -40,7 +42,8 @@ class PosedImages:
     """The pixels of image i are `pixels[first_pixel[i]:first_pixel[i + 1]]`; one entry more than images."""
     kept: PixelRuns | None = None
     """The pixels that count, by their places in `pixels`; None: all. The others are neither drawn nor scored."""
-
+    depth: Float[Tensor, "pixels"] | None = None
+    """Depth of `pixels` along their cameras' optical axes, scene units in half precision; 0 where it is not known."""
     pool: PixelPool | None = None
     """The pixels to draw from, where they do not all fit into memory; images are then decoded when asked for."""
     _turn: int = 0
@@ -58,9 +61,7 @@ class PosedImages:
             raise IndexError(f"image {i} of {len(self)}")
         i %= len(self)
         if self.pool is not None:
-            view = self.pool.views[i]
-            pixels = read_image(view.path, view.name, channels=self.pixels.shape[1], reduce=view.reduce)
-            return torch.from_numpy(pixels.copy())
+            return torch.from_numpy(read_pixels(self.pool.views[i], self.pixels.shape[1]).copy())
         width, height = self.cameras.sizes[i].tolist()
         return self.pixels[int(self.first_pixel[i]) : int(self.first_pixel[i + 1])].view(height, width, -1)
 
@@ -71,6 +72,15 @@ class PosedImages:
         first, last = int(self.first_pixel[i]), int(self.first_pixel[i + 1])
         width, height = self.cameras.sizes[i].tolist()
         return self.kept.within(first, last).view(height, width)
+
+    def depth_in(self, i: int) -> Float[Tensor, "height width"] | None:
+        """Depth of one image along its optical axis, 0 where it is not known; None where no image has a depth map."""
+        if self.depth is None:
+            return None
+        if self.pool is not None:
+            return torch.from_numpy(read_scene_depth(self.pool.views[i], self.pool.scale)).float()
+        width, height = self.cameras.sizes[i].tolist()
+        return self.depth[int(self.first_pixel[i]) : int(self.first_pixel[i + 1])].view(height, width).float()
 
     def sample(self, count: int, generator: torch.Generator) -> PixelBatch:
         """Draws pixels uniformly over all pixels that count of all images, with replacement."""
@@ -85,7 +95,8 @@ class PosedImages:
         widths = self._widths if len(self._widths) == 1 else self._widths.index_select(0, camera_indices)
         rows = torch.div(within, widths, rounding_mode="floor")
         positions = torch.stack([within - rows * widths, rows], dim=-1).float().add_(0.5)
-        return PixelBatch(camera_indices, positions, self._gather(chosen))
+        depth = None if self.depth is None else self.depth.index_select(0, chosen).float()
+        return PixelBatch(camera_indices, positions, self._gather(chosen), depth)
 
     def turn_over(self, drawn: int) -> None:
         """Chooses other pixels for the pool each time that as many were drawn, in all, as it holds."""

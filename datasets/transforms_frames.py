@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from .depth_maps import depth_of_frame
 from .errors import DataError, FormatError
 from .json_document import JsonObject
 from .listed_files import find_image, inside, relative_name, smaller_copy
@@ -61,7 +62,8 @@ def _read_frame(entry: JsonObject, document: JsonObject, folder: Path, part: Par
     name = relative_name(path, folder)
     smaller = smaller_copy(folder, path, downscale)
     reduce = 1 if smaller else downscale
-    return View(name, smaller or path, pose, lens, part, reduce, mask_of_frame(entry, folder, path))
+    mask, depth = mask_of_frame(entry, folder, path), depth_of_frame(entry, document, folder)
+    return View(name, smaller or path, pose, lens, part, reduce, mask, depth)
 
 
 def read_lens(entry: JsonObject, document: JsonObject) -> ViewLens:

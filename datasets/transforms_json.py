@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from .depth_check import landmarks_of
+from .depth_maps import unused_depth_notes
 from .errors import DataError
 from .json_document import JsonObject, read_json
 from .listed_files import listed, missing_note, require_images
@@ -23,8 +25,6 @@ _FRAME_KEYS = ("aabb_scale", "scale", "offset")
 _DEFAULT_SCALE = 0.33
 _DEFAULT_OFFSET = 0.5
 _UNUSED = {
-    "depth_file_path": "depth images",
-    "depth_path": "depth images",
     "rolling_shutter": "the rolling shutter",
     "ply_file_path": "the point cloud",
 }
@@ -60,8 +60,9 @@ def read_transforms_json(folder: Path, report: Report, *, downscale: int = 1) ->
     except DataError as error:
         report(error)
         return Capture(())
-    notes += [*split_notes, *_unused_notes(document), *_unlisted_masks(folder, views)]
-    return Capture(views, split_rule, frame, notes=tuple(notes))
+    notes += [*split_notes, *_unused_notes(document), *unused_depth_notes(document), *_unlisted_masks(folder, views)]
+    landmarks = landmarks_of(document, folder) if any(view.depth for view in views) else None
+    return Capture(views, split_rule, frame, landmarks=landmarks, notes=tuple(notes))
 
 
 def stated_frame(document: JsonObject) -> SceneFrame | None:

@@ -78,6 +78,29 @@ class MaskFile:
 
 
 @dataclass(frozen=True)
+class DepthFile:
+    """An array of a photo's size that says how far what it shows is away, along the camera's optical axis."""
+
+    path: Path
+    name: str
+    """Relative to the data folder."""
+    unit: float
+    """What a stored 1 means, in units of the poses; 0 is unknown."""
+    source: str
+    """Whose convention it follows, e.g. `nerfstudio depth_file_path`."""
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """Points of the scene that are known from elsewhere: depth maps are held against them."""
+
+    points: Float64[np.ndarray, "points 3"]
+    """World coordinates."""
+    source: str
+    """The file they come from."""
+
+
+@dataclass(frozen=True)
 class View:
     """One posed photograph whose file is there."""
 
@@ -92,6 +115,7 @@ class View:
     reduce: int = 1
     """Squares of this side are averaged to a pixel on loading."""
     mask: MaskFile | None = None
+    depth: DepthFile | None = None
     file_size: tuple[int, int] | None = None
     """Width and height of the image file, once they are known."""
     kept: PixelRuns | None = None
@@ -110,6 +134,8 @@ class Capture:
     points: Float64[np.ndarray, "points 3"] = field(default_factory=lambda: np.zeros((0, 3)))
     nearest: float | None = None
     """Distance of the nearest thing that a camera saw, world units."""
+    landmarks: Landmarks | None = None
+    """Given where there are depth maps to be held against them."""
     notes: tuple[str, ...] = ()
 
 
@@ -125,6 +151,23 @@ def cameras_of(views: Sequence[View]) -> Cameras:
         torch.tensor([lens.fisheye for lens in lenses]),
         torch.tensor([lens.size for lens in lenses]),
     )
+
+
+def require_photo_size(view: View, size: tuple[int, int], name: str, found: tuple[int, int], kind: str) -> None:
+    """Holds a file beside a photo to the size of that photo's file, or to the one that its camera states.
+
+    Args:
+        size: Width and height of the photo's file.
+        name, found, kind: The other file's name, its size, and what it is, for the message: mask or depth map.
+
+    Raises:
+        ImageSizeError: if it has another size.
+    """
+    if found not in (size, view.lens.size):
+        raise ImageSizeError(
+            f"{name}: expected {size[0]}x{size[1]} pixels as {view.name} has, whose {kind} it is, "
+            f"found {found[0]}x{found[1]}; make the {kind} in the size of its photo"
+        )
 
 
 def lens_for_image(view: View, size: tuple[int, int], *, turned: bool = False) -> tuple[ViewLens, int]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from ..datasets import PosedImages
 from ..datasets.image_files import reduced_pixels
 from .alignment import ALIGNMENT_STEPS, aligned_camera
+from .depth_supervision import depth_error
 from .metrics import score
 from .nerf import NerfTask
 from .pictures import error_image, side_by_side, striped, write_png
@@ -30,6 +31,7 @@ _BACKGROUNDS = {
 
 
 _MOST_PIXELS = 4_000_000
+_DEPTH_ERROR = "mean absolute error of the distance along the ray, units of the poses, where a depth map knows it"
 _MASKED_SSIM = "; mean over the pixels that count, windows that reach into ignored ones find the photo there"
 
 
@@ -67,9 +69,10 @@ class Evaluation:
 
     @property
     def mean(self) -> dict[str, float]:
-        """Mean over the views of each score."""
-        names = self.views[0].scores if self.views else {}
-        return {name: sum(view.scores[name] for view in self.views) / len(self.views) for name in names}
+        """Mean of each score over the views that have it."""
+        names = dict.fromkeys(name for view in self.views for name in view.scores)
+        found = {name: [view.scores[name] for view in self.views if name in view.scores] for name in names}
+        return {name: sum(values) / len(values) for name, values in found.items()}
 
 
 def evaluate(task: NerfTask) -> Evaluation:
@@ -83,16 +86,19 @@ def score_view(task: NerfTask, index: int) -> ScoredView:
     """Renders and scores one held-out view."""
     views = task.scene.test
     behind, factor = task.scoring_background, _reduction(views, index)
-    camera, photo, kept = aligned_camera(task, index), views.image(index), views.kept_in(index)
+    camera, photo = aligned_camera(task, index), views.image(index)
+    kept, depth = views.kept_in(index), views.depth_in(index)
     if factor > 1:
         camera, photo = camera.reduced(factor), torch.from_numpy(reduced_pixels(photo.numpy(), factor).copy())
-        height, width = photo.shape[:2]
-        squares = None if kept is None else kept[: height * factor, : width * factor].unflatten(1, (width, factor))
-        kept = None if squares is None else squares.unflatten(0, (height, factor)).all(dim=3).all(dim=1)
+        kept = None if kept is None else _squares(kept, factor).all(dim=3).all(dim=1)
+        depth = None if depth is None else _squares(depth, factor)[:, factor // 2, :, factor // 2]
     picture = task.model.renderer().render_image(camera, 0, behind)
     render = picture["color"].clamp(0.0, 1.0).cpu()
     target = blend(photo, behind.cpu())
-    return ScoredView(views.names[index], score(render, target, kept), target, render, kept)
+    scores = score(render, target, kept)
+    if depth is not None:
+        scores |= depth_error(camera, depth, kept, picture["depth"], scale=task.scene.scene_from_world.scale)
+    return ScoredView(views.names[index], scores, target, render, kept)
 
 
 def protocol(task: NerfTask) -> dict[str, str]:
@@ -106,6 +112,7 @@ def protocol(task: NerfTask) -> dict[str, str]:
         "psnr": f"mean over views of the PSNR of all pixels{' that count' if masked else ''}, values in [0, 1]",
         "ssim": "window 11, sigma 1.5, data range 1" + (_MASKED_SSIM if masked else ""),
         **_mask_protocol(scene.test),
+        **({} if scene.test.depth is None else {"depth_error": _DEPTH_ERROR}),
         "weights": f"running average, decay {average} per step" if average else "the last step's",
         "crop": "none",
         "poses": _poses(config.refine_poses),
@@ -128,6 +135,12 @@ def _mask_protocol(images: PosedImages) -> dict[str, str]:
         return {}
     share = 100.0 * (1.0 - len(images.kept) / max(len(images.pixels), 1))
     return {"masks": f"{share:.1f} % of the held-out pixels do not count: masks ignore them (striped in the pictures)"}
+
+
+def _squares(values: Tensor, factor: int) -> Tensor:
+    """The whole squares of this side: (rows of them, row within, columns of them, column within)."""
+    height, width = (size // factor for size in values.shape)
+    return values[: height * factor, : width * factor].reshape(height, factor, width, factor)
 
 
 def _reduction(images: PosedImages, index: int) -> int:

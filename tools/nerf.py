@@ -10,6 +10,7 @@ from torch import Tensor
 from ..configs.nerf_config import NerfConfig
 from ..datasets import PosedImages, PosedScene
 from ..render import CameraRefinement, Cameras, Rays, Rendering, Similarity, seen_blocks
+from .depth_supervision import depth_loss, distance_along_rays
 from .fitting import FitSettings
 from .metrics import psnr
 from .radiance_model import RadianceModel, background_color, blend, resolved_sampling
@@ -103,7 +104,8 @@ class NerfTask:
         self.restore(facts)
 
     def losses(self, step: int, progress: float) -> dict[str, Tensor]:
-        """The Huber error of the colours of this step's rays, and how far along the rays these colours are spread."""
+        """The Huber error of the colours of this step's rays, how far along the rays these colours are spread, and how
+        far they are from where depth maps know them to be."""
         grid, sampling = self.model.field.grid, self.config.sampling
         # Never fewer than before: a run that gets a later end is suddenly less far.
         grid.open(max(int(grid.open_levels), self._levels_at(step, progress)))
@@ -134,6 +136,9 @@ class NerfTask:
         color = self._exposed(rendering, photos, behind)
         error = torch.nn.functional.huber_loss(color, target, delta=optimizer.huber) / optimizer.huber
         terms = {"color": error, "distortion": optimizer.distortion * rendering.distortion.mean()}
+        if batch.depth is not None and optimizer.depth > 0.0:
+            distance = distance_along_rays(batch.depth.to(self.device), drawn.directions, self.cameras, photos)
+            terms["depth"] = optimizer.depth * depth_loss(rendering, distance)
         if self.model.refinement is not None:
             terms["cameras"] = optimizer.camera_prior * self.model.refinement.prior()
         if self.model.appearance is not None:

@@ -46,6 +46,7 @@ def report_content(
         protocol=evaluation.protocol,
         figures={
             **({"SSIM": f"{mean['ssim']:.3f}"} if mean else {}),
+            **({"depth error": f"{mean['depth_error']:.3g}"} if "depth_error" in mean else {}),
             "training": f"{content['seconds']:.0f} s",
             "photos": str(len(task.scene.train)),
             **_moved(evaluation),

@@ -167,6 +167,8 @@ def _finish(
     told: list[str] = []
     if evaluation.views:
         scores = f"held-out PSNR {content['mean']['psnr']:.2f} dB, SSIM {content['mean']['ssim']:.3f}"
+        if "depth_error" in content["mean"]:
+            scores += f", depth error {content['mean']['depth_error']:.3g} in units of the poses"
         ground = "no background" if config.background == "none" else f"{config.background} background"
         views = f"{len(evaluation.views)} views at {evaluation.protocol['resolution']}, {ground}"
         told.append(f"{run.name}: {scores} ({views}) after {seconds:.0f} s of training.")

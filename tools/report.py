@@ -251,7 +251,7 @@ def _settings(content: ReportContent) -> str:
 
 
 def _score_name(name: str) -> str:
-    return {"psnr": "PSNR, dB", "ssim": "SSIM"}.get(name, name)
+    return {"psnr": "PSNR, dB", "ssim": "SSIM", "depth_error": "depth error"}.get(name, name)
 
 
 def _value(name: str, value: float) -> str:

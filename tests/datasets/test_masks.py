@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from neufield.datasets import DataError, PosedScene, inspect_folder, load_posed_scene, pixel_store
+from neufield.datasets import DataError, PosedScene, inspect_folder, load_posed_scene, pixel_pool
 from neufield.datasets import errors as kinds
 
 Write = Callable[..., Path]
@@ -266,7 +266,7 @@ def test_masks_that_belong_to_no_photo_are_named(write_colmap: Write, write_tran
 
 def test_masks_go_with_a_pool_of_pixels(write_transforms: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = with_mask_paths(write_transforms, {4: HOLE})
-    monkeypatch.setattr(pixel_store, "_FEWEST_PIXELS", 300)
+    monkeypatch.setattr(pixel_pool, "_FEWEST_PIXELS", 300)
     scene = load_posed_scene(folder, memory_bytes=1)
     assert_hole_of_photo_4(scene)
     batch = scene.train.sample(3000, torch.Generator().manual_seed(0))

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from neufield.datasets import PosedImages, PosedScene, load_posed_scene, pixel_store
+from neufield.datasets import PosedImages, PosedScene, load_posed_scene, pixel_pool
 from neufield.datasets.image_files import read_image, read_image_header
 
 Write = Callable[..., Path]
@@ -109,7 +109,7 @@ def test_samples_repeat_with_the_seed(write_transforms: Write) -> None:
 
 def small_pool(monkeypatch: pytest.MonkeyPatch, folder: Path, *, pixels: int) -> PosedImages:
     """The training images with room for so many of their pixels."""
-    monkeypatch.setattr(pixel_store, "_FEWEST_PIXELS", pixels)
+    monkeypatch.setattr(pixel_pool, "_FEWEST_PIXELS", pixels)
     return load_posed_scene(folder, memory_bytes=1).train
 
 
