@@ -1,0 +1,345 @@
+"""From plain photos, or a video, to a folder of posed photos that a NeRF can be trained on."""
+
+import json
+import shlex
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from .errors import OutputFolderError, PhotosError
+from .image_files import IMAGE_ENDINGS
+from .image_pairs import Matching, pairs_to_match, resolved_matching
+from .listed_files import listed
+from .photo_files import FEWEST_PHOTOS, Photo, list_photos, prepare_photos, require_photos, same_size_groups
+from .structure_from_motion import (
+    CameraGroup,
+    LensModel,
+    SparseModel,
+    extract_features,
+    find_models,
+    match_features,
+    read_descriptors,
+    require_pycolmap,
+    write_as_taken,
+    write_undistorted,
+)
+from .video_frames import write_sharpest_frames
+from .whole_folder import whole_folder
+
+REPORT_FILE = "pose_report.json"
+
+_PHOTOS_FOR_OPENCV = 10
+_LARGEST_SEED = 2**31 - 1  # pycolmap's
+_SHARES = {"reading": 0.05, "features": 0.3, "matching": 0.65, "mapping": 0.95, "writing": 1.0}  # of the time, summed
+
+Progress = Callable[[float, str], None]
+"""Is told the share of everything that is done, in [0, 1], and what is under way."""
+
+
+@dataclass(frozen=True)
+class PoseSettings:
+    """How poses are found."""
+
+    frames: int = 100
+    """Of a video: how many frames at most."""
+    cameras: Literal["shared", "separate"] = "shared"
+    """One lens for all photos of the same size, or one for each photo."""
+    lens: LensModel | Literal["auto"] = "auto"
+    """`auto`: OPENCV where ten photos or more share a lens, else SIMPLE_RADIAL."""
+    matching: Matching = "auto"
+    undistort: bool = True
+    seed: int = 0
+    threads: int | None = None
+    """All cores if None."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("frames", FEWEST_PHOTOS), ("threads", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"--{name} must be at least {least}, got {value}.")
+        if self.seed > _LARGEST_SEED:
+            raise ValueError(f"--seed takes 0 to {_LARGEST_SEED}, got {self.seed}.")
+
+
+@dataclass(frozen=True)
+class PoseReport:
+    """What was found; `pose_report.json` has it with the same names."""
+
+    photos: int
+    """How many were tried, those that cannot be read included."""
+    registered: int
+    unregistered: tuple[str, ...]
+    """Names of the photos without a pose that could be read."""
+    unreadable: tuple[str, ...]
+    """Why each photo that cannot be read cannot, its name first."""
+    mean_reprojection_error_px: float
+    median_reprojection_error_px: float
+    points: int
+    camera_models: dict[str, int]
+    """COLMAP's name of a lens model as it was fitted, and of how many photos."""
+    undistorted: bool
+    """Whether the photos written have pinhole cameras."""
+    model_sizes: tuple[int, ...]
+    """Photos in each of the models that do not connect; the first one is what was written."""
+    matching: str
+    pairs: int
+    """Pairs of photos that were compared."""
+    seed: int
+    seconds: float
+
+    def lines(self) -> list[str]:
+        """What a user should know besides the numbers of the result, in plain words, a finding a line."""
+        lines: list[str] = []
+        if len(self.model_sizes) > 1:
+            lines.append(
+                f"The photos fall into {len(self.model_sizes)} groups that do not connect "
+                f"({', '.join(map(str, self.model_sizes))} photos); the largest is taken."
+            )
+        if self.unregistered:
+            lines.append(
+                f"{len(self.unregistered)} of {self.photos} photos were not registered and are left out: "
+                f"{listed(self.unregistered)}."
+            )
+            lines.append(f"To get them in: {_ADVICE}.")
+        lens = " and ".join(f"{name} ({count} photos)" for name, count in self.camera_models.items())
+        ending = ", undone in the photos written" if self.undistorted else ""
+        lines.append(f"{self.points} points; lens {lens}{ending}.")
+        return lines
+
+    def result(self, folder: Path) -> str:
+        """One line: how well it went, and what to do with the folder."""
+        return (
+            f"{self.registered} of {self.photos} photos registered, median reprojection error "
+            f"{self.median_reprojection_error_px:.2f} px. Next: neufield nerf {shlex.quote(str(folder))}"
+        )
+
+
+_ADVICE = (
+    "take more photos between them and the others, so that each shows most of what the one before shows; take blurred "
+    "ones again; keep the focal length (no zoom) and the scene still"
+)
+
+
+def default_output(source: Path) -> Path:
+    """Where the posed photos go if nothing is said: `PHOTOS-posed` beside the folder, `CLIP-posed` beside the video."""
+    source = source.resolve() if source.name in ("", "..") else source
+    return source.with_name(f"{source.name if source.is_dir() else source.stem}-posed")
+
+
+def pose_photos(
+    source: Path,
+    output: Path,
+    settings: PoseSettings | None = None,
+    *,
+    replace: bool = False,
+    note: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
+) -> PoseReport:
+    """Finds the poses of photos and writes a folder that `load_posed_scene` reads.
+
+    Args:
+        source: A folder of photos, or a video. Nothing in it is changed.
+        output: Gets `images/`, `sparse/0/` and `pose_report.json`, all at once or not at all.
+        replace: An earlier output of this function may be replaced.
+        note: Is told what is left out and why.
+        progress: Is told how far it is.
+
+    Raises:
+        DataError: The source has too few photos that can be read or that show the same, or the output is in the way.
+        MissingPackageError: pycolmap is not installed.
+    """
+    started = time.monotonic()
+    settings, note = settings or PoseSettings(), note or (lambda text: None)
+    stage = _Stage(progress or (lambda share, text: None))
+    require_pycolmap()
+    _require_source(source)
+    replace = _require_output(output, source, replace=replace)
+    with whole_folder(output, replace=replace) as aside:
+        work = aside / "work"
+        photos_folder = work / "photos"
+        photos_folder.mkdir(parents=True)
+        photos, unreadable = _read_source(source, photos_folder, settings, note, stage)
+        found = _find_models(photos, work, settings, stage)
+        if not found.models or len(found.models[0].registered) < FEWEST_PHOTOS:
+            raise PhotosError(_no_overlap(source, len(photos), found))
+        stage("writing", 0.0)
+        model = found.models[0]
+        if settings.undistort:
+            write_undistorted(model, photos_folder, aside, work, threads=settings.threads)
+        else:
+            write_as_taken(model, photos_folder, aside)
+        shutil.rmtree(work)
+        report = _report(photos, unreadable, found, settings, time.monotonic() - started)
+        (aside / REPORT_FILE).write_text(json.dumps(asdict(report), indent=2) + "\n", encoding="utf-8")
+    return report
+
+
+class _Stage:
+    """Turns the share of one step into the share of everything."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def __call__(self, name: str, share: float) -> None:
+        names = list(_SHARES)
+        before = _SHARES[names[names.index(name) - 1]] if name != names[0] else 0.0
+        self._progress(before + share * (_SHARES[name] - before), name)
+
+
+@dataclass(frozen=True)
+class _Found:
+    models: list[SparseModel]
+    matching: str
+    pairs: int
+
+
+def _require_source(source: Path) -> None:
+    if source.is_dir():
+        return
+    list_photos(source) if not source.exists() else None
+    if source.suffix.lower() in IMAGE_ENDINGS:
+        raise PhotosError(
+            f"{source}: expected a video or a folder of at least {FEWEST_PHOTOS} photos, found one photo; "
+            "give the folder it lies in"
+        )
+
+
+def _require_output(output: Path, source: Path, *, replace: bool) -> bool:
+    """Refuses an output that is in the way; returns whether something is to be replaced."""
+    there, here = output.resolve(), source.resolve()
+    if there == here or there in here.parents or here in there.parents:
+        raise OutputFolderError(f"{output}: expected an output folder apart from {source}; name another by --output")
+    if not output.exists() and not output.is_symlink():
+        return False
+    is_folder = output.is_dir() and not output.is_symlink()
+    if is_folder and not any(output.iterdir()):
+        return True
+    if not is_folder or not (output / REPORT_FILE).is_file():
+        raise OutputFolderError(
+            f"{output} exists and was not written by `neufield data pose`; name another folder by --output"
+        )
+    if not replace:
+        raise OutputFolderError(f"{output} exists; replace it with --force, or name another folder by --output")
+    return True
+
+
+def _read_source(
+    source: Path, folder: Path, settings: PoseSettings, note: Callable[[str], None], stage: _Stage
+) -> tuple[list[Photo], tuple[str, ...]]:
+    if not source.is_dir():
+        return _read_video(source, folder, settings.frames, note, stage), ()
+    listing = list_photos(source)
+    require_photos(source, listing, len(listing.photos))
+    prepared = prepare_photos(listing.photos, folder, progress=lambda share: stage("reading", share))
+    require_photos(source, listing, len(prepared.photos))
+    unreadable = (
+        *prepared.unreadable,
+        *(f"{name}: not read here; convert it to JPEG" for name in listing.camera_files),
+    )
+    if listing.others:
+        note(f"{len(listing.others)} files that are no photos are left out: {listed(listing.others)}")
+    if listing.folders:
+        note(f"{len(listing.folders)} folders are not looked into: {listed(listing.folders)}")
+    if unreadable:
+        note(f"{len(unreadable)} photos cannot be read and are left out:")
+        for reason in unreadable:
+            note(f"  {reason}")
+    if transparent := sum(photo.transparent for photo in prepared.photos):
+        note(f"{transparent} photos are transparent in parts; what is written is opaque")
+    return list(prepared.photos), unreadable
+
+
+def _read_video(source: Path, folder: Path, count: int, note: Callable[[str], None], stage: _Stage) -> list[Photo]:
+    names, total = write_sharpest_frames(source, folder, count=count, progress=lambda share: stage("reading", share))
+    if len(names) < FEWEST_PHOTOS:
+        raise PhotosError(
+            f"{source}: expected a video of at least {FEWEST_PHOTOS} frames, found {total}; film for 20 seconds or "
+            "more, moving slowly around the scene"
+        )
+    note(f"{len(names)} of {total} frames are taken, the sharpest of each stretch")
+    with Image.open(folder / names[0]) as image:
+        size = image.size
+    return [Photo(name, name, size) for name in names]
+
+
+def _find_models(photos: Sequence[Photo], work: Path, settings: PoseSettings, stage: _Stage) -> _Found:
+    database, folder = work / "database.db", work / "photos"
+    names = [photo.name for photo in photos]
+    extract_features(
+        database,
+        folder,
+        _camera_groups(photos, settings),
+        threads=settings.threads,
+        progress=lambda share: stage("features", share),
+    )
+    in_time = names[0].startswith("frame_")
+    matching = resolved_matching(settings.matching, len(names), in_time=in_time)
+    descriptors = [] if matching == "exhaustive" else read_descriptors(database, names)
+    pairs = pairs_to_match(matching, len(names), descriptors, seed=settings.seed)
+    match_features(
+        database,
+        names,
+        pairs,
+        seed=settings.seed,
+        threads=settings.threads,
+        progress=lambda share: stage("matching", share),
+    )
+    models = find_models(
+        database,
+        folder,
+        work / "models",
+        count=len(names),
+        seed=settings.seed,
+        threads=settings.threads,
+        progress=lambda share: stage("mapping", share),
+    )
+    return _Found(models, matching, len(pairs))
+
+
+def _camera_groups(photos: Sequence[Photo], settings: PoseSettings) -> list[CameraGroup]:
+    shared = settings.cameras == "shared"
+    groups: list[CameraGroup] = []
+    for group in same_size_groups(photos):
+        many = shared and len(group) >= _PHOTOS_FOR_OPENCV
+        lens: LensModel = ("OPENCV" if many else "SIMPLE_RADIAL") if settings.lens == "auto" else settings.lens
+        groups.append(CameraGroup(tuple(photo.name for photo in group), lens, shared))
+    return groups
+
+
+def _no_overlap(source: Path, photos: int, found: _Found) -> str:
+    most = max((len(model.registered) for model in found.models), default=0)
+    outcome = f"at most {most} of {photos} photos" if most else f"no two of {photos} photos"
+    return (
+        f"{source}: expected photos that overlap, found {outcome} that show the same things; take 30 or more around "
+        "the scene, sharp, without zooming, each one showing most of what the one before shows"
+    )
+
+
+def _report(
+    photos: Sequence[Photo], unreadable: tuple[str, ...], found: _Found, settings: PoseSettings, seconds: float
+) -> PoseReport:
+    model = found.models[0]
+    registered = set(model.registered)
+    return PoseReport(
+        photos=len(photos) + len(unreadable),
+        registered=len(registered),
+        unregistered=tuple(photo.original for photo in photos if photo.name not in registered),
+        unreadable=unreadable,
+        mean_reprojection_error_px=float(model.errors.mean()),
+        median_reprojection_error_px=float(np.median(model.errors)),
+        points=model.points,
+        camera_models=dict(Counter(model.lenses).most_common()),
+        undistorted=settings.undistort,
+        model_sizes=tuple(len(other.registered) for other in found.models),
+        matching=found.matching,
+        pairs=found.pairs,
+        seed=settings.seed,
+        seconds=round(seconds, 1),
+    )
