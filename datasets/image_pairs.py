@@ -49,7 +49,7 @@ def look_alike_pairs(signatures: Float32[np.ndarray, "photos numbers"], count: i
 
 
 def pairs_to_match(
-    matching: Matching, photos: int, descriptors: Sequence[UInt8[np.ndarray, "features 128"]], *, seed: int
+    matching: Matching, photos: int, descriptors: Sequence[UInt8[np.ndarray, "_ 128"]], *, seed: int
 ) -> list[Pair]:
     """The pairs that a way of matching asks for, each one once and ordered.
 
@@ -66,7 +66,7 @@ def pairs_to_match(
 
 
 def signatures_of(
-    descriptors: Sequence[UInt8[np.ndarray, "features 128"]], *, seed: int
+    descriptors: Sequence[UInt8[np.ndarray, "_ 128"]], *, seed: int
 ) -> Float32[np.ndarray, "photos numbers"]:
     """One unit vector per photo that says what kinds of features it has; zero for a photo without any.
 
@@ -89,6 +89,8 @@ def _some(
 
 
 def _words(sample: Float32[np.ndarray, "sample 128"], random: np.random.Generator) -> Float32[np.ndarray, "words 128"]:
+    if not len(sample):
+        return np.zeros((1, 128), np.float32)
     words = sample[random.permutation(len(sample))[:_WORDS]].copy()
     for _ in range(_ROUNDS):
         nearest = _nearest(sample, words)

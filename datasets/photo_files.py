@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, ImageOps
 
-from .errors import DataError, MissingFolderError, PhotosError
+from .errors import DataError, PhotosError
 from .image_files import DECODER_ERRORS, IMAGE_ENDINGS, large_images_allowed, read_image_header
 from .listed_files import listed
 
@@ -62,11 +62,8 @@ def list_photos(folder: Path) -> FolderListing:
     """Sorts what lies in a folder, hidden files and all below its own folders left out.
 
     Raises:
-        MissingFolderError: It is not there.
         PhotosError: It cannot be listed.
     """
-    if not folder.exists():
-        raise MissingFolderError(f"{folder}: expected a folder of photos or a video, found nothing; check the path")
     try:
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
@@ -78,16 +75,23 @@ def list_photos(folder: Path) -> FolderListing:
     return FolderListing(photos, camera_files, others, tuple(path.name for path in entries if path.is_dir()))
 
 
-def require_photos(folder: Path, listing: FolderListing, usable: int) -> None:
-    """Raises PhotosError if a folder has too few photos, with what it has instead."""
+def require_photos(folder: Path, listing: FolderListing, unreadable: Sequence[str] = ()) -> None:
+    """Refuses a folder with too few photos, and says what it has instead.
+
+    Args:
+        unreadable: Why each photo of the listing that cannot be read cannot, its name first.
+
+    Raises:
+        PhotosError: There are fewer than three that can be read.
+    """
+    usable = len(listing.photos) - len(unreadable)
     if usable >= FEWEST_PHOTOS:
         return
     message = f"{folder}: expected a video or at least {FEWEST_PHOTOS} photos that overlap, found "
     message += f"{usable or 'no'} photo{'' if usable == 1 else 's'} that can be read"
-    unusable = len(listing.photos) - usable
-    if unusable > 0:
-        message += f" and {unusable} that cannot ({listed(path.name for path in listing.photos)})"
-    deeper = [name for name in listing.folders if len(list_photos(folder / name).photos) >= FEWEST_PHOTOS]
+    if unreadable:
+        message += f" and {len(unreadable)} that cannot ({listed(reason.split(':')[0] for reason in unreadable)})"
+    deeper = [name for name in listing.folders if _has_photos(folder / name)]
     if listing.camera_files:
         message += f", and {listed(listing.camera_files)}; convert those to JPEG first"
     elif deeper:
@@ -95,6 +99,13 @@ def require_photos(folder: Path, listing: FolderListing, usable: int) -> None:
     else:
         message += "; take 30 or more around the scene, each one showing most of what the one before shows"
     raise PhotosError(message)
+
+
+def _has_photos(folder: Path) -> bool:
+    try:
+        return len(list_photos(folder).photos) >= FEWEST_PHOTOS
+    except PhotosError:
+        return False
 
 
 def prepare_photos(

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from .errors import OutputFolderError, PhotosError
+from .errors import MissingFolderError, OutputFolderError, PhotosError
 from .image_files import IMAGE_ENDINGS
 from .image_pairs import Matching, pairs_to_match, resolved_matching
 from .listed_files import listed
@@ -166,7 +166,7 @@ def pose_photos(
         photos_folder = work / "photos"
         photos_folder.mkdir(parents=True)
         photos, unreadable = _read_source(source, photos_folder, settings, note, stage)
-        found = _find_models(photos, work, settings, stage)
+        found = _find_models(photos, work, settings, stage, in_time=not source.is_dir())
         if not found.models or len(found.models[0].registered) < FEWEST_PHOTOS:
             raise PhotosError(_no_overlap(source, len(photos), found))
         stage("writing", 0.0)
@@ -201,14 +201,17 @@ class _Found:
 
 
 def _require_source(source: Path) -> None:
+    if not source.exists():
+        raise MissingFolderError(f"{source}: expected a folder of photos or a video, found nothing; check the path")
     if source.is_dir():
         return
-    list_photos(source) if not source.exists() else None
     if source.suffix.lower() in IMAGE_ENDINGS:
         raise PhotosError(
             f"{source}: expected a video or a folder of at least {FEWEST_PHOTOS} photos, found one photo; "
             "give the folder it lies in"
         )
+    if not source.is_file():
+        raise PhotosError(f"{source}: expected a video or a folder of photos, found neither; check the path")
 
 
 def _require_output(output: Path, source: Path, *, replace: bool) -> bool:
@@ -236,9 +239,9 @@ def _read_source(
     if not source.is_dir():
         return _read_video(source, folder, settings.frames, note, stage), ()
     listing = list_photos(source)
-    require_photos(source, listing, len(listing.photos))
+    require_photos(source, listing)
     prepared = prepare_photos(listing.photos, folder, progress=lambda share: stage("reading", share))
-    require_photos(source, listing, len(prepared.photos))
+    require_photos(source, listing, prepared.unreadable)
     unreadable = (
         *prepared.unreadable,
         *(f"{name}: not read here; convert it to JPEG" for name in listing.camera_files),
@@ -269,7 +272,9 @@ def _read_video(source: Path, folder: Path, count: int, note: Callable[[str], No
     return [Photo(name, name, size) for name in names]
 
 
-def _find_models(photos: Sequence[Photo], work: Path, settings: PoseSettings, stage: _Stage) -> _Found:
+def _find_models(
+    photos: Sequence[Photo], work: Path, settings: PoseSettings, stage: _Stage, *, in_time: bool
+) -> _Found:
     database, folder = work / "database.db", work / "photos"
     names = [photo.name for photo in photos]
     extract_features(
@@ -279,7 +284,6 @@ def _find_models(photos: Sequence[Photo], work: Path, settings: PoseSettings, st
         threads=settings.threads,
         progress=lambda share: stage("features", share),
     )
-    in_time = names[0].startswith("frame_")
     matching = resolved_matching(settings.matching, len(names), in_time=in_time)
     descriptors = [] if matching == "exhaustive" else read_descriptors(database, names)
     pairs = pairs_to_match(matching, len(names), descriptors, seed=settings.seed)

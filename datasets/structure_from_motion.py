@@ -5,7 +5,8 @@ pycolmap takes one; with one thread a run repeats itself.
 """
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,7 +24,7 @@ LensModel = Literal["OPENCV", "SIMPLE_RADIAL"]
 Share = Callable[[float], None]
 """Is told the share of a step that is done, in [0, 1]."""
 
-_PHOTOS_AT_ONCE, _PAIRS_AT_ONCE = 8, 64
+_PHOTOS_AT_ONCE, _PAIRS_AT_ONCE = 4, 64
 _SMALLEST_MODEL = 3
 _ALL_CORES = -1
 _JPEG_QUALITY = 95
@@ -69,6 +70,16 @@ def require_pycolmap() -> None:
     pycolmap.logging.minloglevel = int(pycolmap.logging.FATAL)
 
 
+@contextmanager
+def _faults_told(step: str) -> Generator[None, None, None]:
+    """Turns what pycolmap raises into one sentence."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise PhotosError(f"pycolmap failed while {step} ({reason}); is there room on the disk?") from error
+
+
 def extract_features(
     database: Path, photos: Path, groups: Sequence[CameraGroup], *, threads: int | None, progress: Share
 ) -> None:
@@ -88,9 +99,10 @@ def extract_features(
         mode = pycolmap.CameraMode.SINGLE if group.shared else pycolmap.CameraMode.PER_IMAGE
         for start in range(0, len(group.names), _PHOTOS_AT_ONCE):
             names = group.names[start : start + _PHOTOS_AT_ONCE]
-            pycolmap.extract_features(
-                database, photos, list(names), mode, reading, extraction, device=pycolmap.Device.cpu
-            )
+            with _faults_told("finding features"):
+                pycolmap.extract_features(
+                    database, photos, list(names), mode, reading, extraction, device=pycolmap.Device.cpu
+                )
             if group.shared and start == 0:
                 with pycolmap.Database.open(database) as opened:
                     reading.existing_camera_id = _image_of(opened, names[0]).camera_id
@@ -98,7 +110,7 @@ def extract_features(
             progress(done / total)
 
 
-def read_descriptors(database: Path, names: Sequence[str]) -> list[UInt8[np.ndarray, "features 128"]]:
+def read_descriptors(database: Path, names: Sequence[str]) -> list[UInt8[np.ndarray, "_ 128"]]:
     """The features' descriptors of photos, in the order of their names."""
     import pycolmap
 
@@ -133,7 +145,8 @@ def match_features(
     for start in range(0, len(pairs), _PAIRS_AT_ONCE):
         batch = pairs[start : start + _PAIRS_AT_ONCE]
         listing.write_text("".join(f"{names[i]} {names[j]}\n" for i, j in batch), encoding="utf-8")
-        pycolmap.match_image_pairs(database, matching, pairing, verification, device=pycolmap.Device.cpu)
+        with _faults_told("matching features"):
+            pycolmap.match_image_pairs(database, matching, pairing, verification, device=pycolmap.Device.cpu)
         progress(min(1.0, (start + len(batch)) / len(pairs)))
 
 
@@ -165,7 +178,8 @@ def find_models(
         progress(min(1.0, registered / count))
 
     folder.mkdir()
-    found = pycolmap.incremental_mapping(database, photos, folder, options, next_image_callback=next_photo)
+    with _faults_told("finding poses"):
+        found = pycolmap.incremental_mapping(database, photos, folder, options, next_image_callback=next_photo)
     models = [_sparse_model(model) for model in found.values()]
     return sorted(models, key=lambda model: (-len(model.registered), -model.points))
 
@@ -185,7 +199,10 @@ def write_undistorted(model: SparseModel, photos: Path, folder: Path, work: Path
     distorted, flat = work / "distorted", work / "undistorted"
     distorted.mkdir()
     model.reconstruction.write(distorted)
-    pycolmap.undistort_images(flat, distorted, photos, jpeg_quality=_JPEG_QUALITY, num_threads=threads or _ALL_CORES)
+    with _faults_told("undistorting photos"):
+        pycolmap.undistort_images(
+            flat, distorted, photos, jpeg_quality=_JPEG_QUALITY, num_threads=threads or _ALL_CORES
+        )
     _require_images(flat / "images", model)
     (flat / "images").rename(folder / "images")
     (folder / "sparse").mkdir()

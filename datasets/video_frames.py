@@ -1,10 +1,11 @@
 """The sharpest frames of a video, spread evenly over its time; never more than a few frames in memory."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Literal
 
 import numpy as np
 from jaxtyping import Float, Num, UInt8
@@ -14,6 +15,9 @@ from .errors import VideoFileError
 
 _LONGEST_SIDE = 960  # of the grey copy that is judged: fine enough to see blur, and quick
 _JPEG_QUALITY = 95
+
+PixelFormat = Literal["gray", "rgb24"]
+_CODECS: dict[PixelFormat, str] = {"gray": "pgm", "rgb24": "ppm"}
 
 
 def write_sharpest_frames(
@@ -58,14 +62,12 @@ def measure_sharpness(video: Path, *, progress: Callable[[float], None] | None =
     Raises:
         VideoFileError: It cannot be decoded, or has no frames.
     """
-    expected = max(_expected_frames(video), 1)
+    announced = max(_announced_frames(video), 1)
     found: list[float] = []
     for frame in _frames(video, "gray", longest_side=_LONGEST_SIDE):
         found.append(sharpness(frame[:, :, 0]))
         if progress is not None and len(found) % 10 == 0:
-            progress(min(1.0, len(found) / expected))
-    if not found:
-        raise VideoFileError(_undecodable(video, "it has no frames"))
+            progress(min(1.0, len(found) / announced))
     return found
 
 
@@ -93,49 +95,69 @@ def sharpest_of_stretches(sharpness: Sequence[float], count: int) -> list[int]:
     return [max(range(a, b), key=lambda i: sharpness[i]) for a, b in pairwise(borders)]
 
 
-def _expected_frames(video: Path) -> int:
-    """About how many frames there are, by the container's word; 0 where it does not say."""
-    with closing(_open(video, "gray", [])) as stream:
-        meta = _first(video, stream)
-    return round(float(meta.get("fps") or 0.0) * float(meta.get("duration") or 0.0))
+def _announced_frames(video: Path) -> int:
+    """How many frames the container announces.
+
+    Raises:
+        VideoFileError: It cannot be read, or has no video in it.
+    """
+    import imageio_ffmpeg
+
+    try:
+        return int(imageio_ffmpeg.count_frames_and_secs(str(video.absolute()))[0])
+    except (OSError, RuntimeError) as error:
+        raise VideoFileError(_undecodable(video, _reason(str(error)))) from error
 
 
 def _frames(
-    video: Path, pixel_format: str, *, longest_side: int | None = None
+    video: Path, pixel_format: PixelFormat, *, longest_side: int | None = None
 ) -> Iterator[UInt8[np.ndarray, "height width channels"]]:
-    """Decoded frames, turned upright as the file asks, reduced to `longest_side` where they are larger."""
-    fit = f"scale=w='min(iw,{longest_side})':h='min(ih,{longest_side})':force_original_aspect_ratio=decrease:flags=area"
-    with closing(_open(video, pixel_format, ["-vf", fit] if longest_side else [])) as stream:
-        width, height = _first(video, stream)["size"]
-        try:
-            for frame in stream:
-                yield np.frombuffer(frame, np.uint8).reshape(height, width, -1)
-        except (OSError, RuntimeError, StopIteration) as error:
-            raise VideoFileError(_undecodable(video, _reason(error))) from error
+    """Decoded frames, turned upright as the file asks, reduced to `longest_side` where they are larger.
 
-
-def _open(video: Path, pixel_format: str, filters: list[str]) -> Generator[Any]:
+    ffmpeg hands them over as PPM or PGM, whose headers say the size.
+    """
     import imageio_ffmpeg
 
-    bits = {"gray": 8, "rgb24": 24}[pixel_format]
+    fit = f"scale=w='min(iw,{longest_side})':h='min(ih,{longest_side})':force_original_aspect_ratio=decrease:flags=area"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-nostdin"]
     # An absolute path: one that begins like a protocol's name is a file all the same.
-    return imageio_ffmpeg.read_frames(
-        str(video.absolute()), pix_fmt=pixel_format, bits_per_pixel=bits, output_params=filters
-    )
+    command += ["-i", str(video.absolute()), *(["-vf", fit] if longest_side else [])]
+    command += ["-pix_fmt", pixel_format, "-c:v", _CODECS[pixel_format], "-f", "image2pipe", "-"]
+    with (
+        TemporaryFile() as said,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said) as process,
+    ):
+        assert process.stdout is not None
+        frame = _read_frame(process.stdout)
+        try:
+            if frame is None:
+                process.wait()
+                said.seek(0)
+                raise VideoFileError(_undecodable(video, _reason(said.read().decode(errors="replace"))))
+            while frame is not None:
+                yield frame
+                frame = _read_frame(process.stdout)
+        finally:
+            process.kill()
 
 
-def _first(video: Path, stream: Generator[Any]) -> dict[str, Any]:
-    """What ffmpeg says about a video before its frames."""
-    try:
-        return next(stream)
-    except (OSError, RuntimeError, ValueError, LookupError, StopIteration) as error:
-        raise VideoFileError(_undecodable(video, _reason(error))) from error
+def _read_frame(stream: IO[bytes]) -> UInt8[np.ndarray, "height width channels"] | None:
+    """The next picture of a stream of PPM or PGM pictures; None at its end."""
+    header = [stream.readline() for _ in range(3)]
+    if not header[2]:
+        return None
+    width, height = (int(number) for number in header[1].split())
+    channels = 3 if header[0].startswith(b"P6") else 1
+    pixels = stream.read(width * height * channels)
+    if len(pixels) < width * height * channels:
+        return None
+    return np.frombuffer(pixels, np.uint8).reshape(height, width, channels)
 
 
-def _reason(error: Exception) -> str:
+def _reason(said: str) -> str:
     """The last line of what ffmpeg said, without the path that it repeats."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rpartition(": ")[2].rstrip(".") if lines else "no reason given"
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    return lines[-1].rpartition(": ")[2].rstrip(".") if lines else "it has no frames"
 
 
 def _undecodable(video: Path, reason: str) -> str:
