@@ -34,6 +34,8 @@ class Photo:
     size: tuple[int, int]
     """Width and height, upright."""
     transparent: bool = False
+    lens: tuple[str, ...] = ()
+    """What its EXIF says of camera and focal length; empty where it says nothing."""
 
 
 @dataclass(frozen=True)
@@ -134,11 +136,11 @@ def prepare_photos(
     return PreparedPhotos(tuple(photos), tuple(unreadable))
 
 
-def same_size_groups(photos: Sequence[Photo]) -> list[list[Photo]]:
-    """Photos by their size: what one camera took, as far as one can tell."""
-    groups: defaultdict[tuple[int, int], list[Photo]] = defaultdict(list)
+def same_lens_groups(photos: Sequence[Photo]) -> list[list[Photo]]:
+    """Photos by their size and by what EXIF says of the lens: what one lens took, as far as one can tell."""
+    groups: defaultdict[tuple[tuple[int, int], tuple[str, ...]], list[Photo]] = defaultdict(list)
     for photo in photos:
-        groups[photo.size].append(photo)
+        groups[photo.size, photo.lens].append(photo)
     return list(groups.values())
 
 
@@ -163,6 +165,7 @@ def _prepared(path: Path, target: Path) -> Photo | str:
             upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
             fits = path.suffix.lower() in _ENDINGS.get(image.format or "", ())
             is_jpeg = image.format == "JPEG" and fits
+            lens = _lens(image.getexif())
             image.load()  # to its end: a photo that is cut short is found now
             anew = None if fits and upright and image.mode in _PLAIN_MODES else ImageOps.exif_transpose(image)
     except DataError as error:
@@ -171,10 +174,17 @@ def _prepared(path: Path, target: Path) -> Photo | str:
         return f"{path.name}: cannot be read as an image ({str(error) or type(error).__name__})"
     if anew is None:
         _link(path, target)
-        return Photo(path.name, target.name, header.size, header.has_alpha)
+        return Photo(path.name, target.name, header.size, header.has_alpha, lens)
     target = target if is_jpeg else target.with_name(f"{target.name}.png")
     _write_anew(anew.convert("RGB"), target)
-    return Photo(path.name, target.name, anew.size, header.has_alpha)
+    return Photo(path.name, target.name, anew.size, header.has_alpha, lens)
+
+
+def _lens(exif: Image.Exif) -> tuple[str, ...]:
+    details = exif.get_ifd(ExifTags.IFD.Exif)
+    said = [exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model)]
+    said += [details.get(ExifTags.Base.FocalLength), details.get(ExifTags.Base.FocalLengthIn35mmFilm)]
+    return tuple(str(value) for value in said) if any(said) else ()
 
 
 def _link(path: Path, target: Path) -> None:

@@ -1,7 +1,6 @@
 """From plain photos, or a video, to a folder of posed photos that a NeRF can be trained on."""
 
 import json
-import shlex
 import shutil
 import time
 from collections import Counter
@@ -17,7 +16,8 @@ from .errors import MissingFolderError, OutputFolderError, PhotosError
 from .image_files import IMAGE_ENDINGS
 from .image_pairs import Matching, pairs_to_match, resolved_matching
 from .listed_files import listed
-from .photo_files import FEWEST_PHOTOS, Photo, list_photos, prepare_photos, require_photos, same_size_groups
+from .photo_files import FEWEST_PHOTOS, Photo, list_photos, prepare_photos, require_photos, same_lens_groups
+from .pose_report import REPORT_FILE, PoseReport
 from .structure_from_motion import (
     CameraGroup,
     LensModel,
@@ -32,8 +32,6 @@ from .structure_from_motion import (
 )
 from .video_frames import write_sharpest_frames
 from .whole_folder import whole_folder
-
-REPORT_FILE = "pose_report.json"
 
 _PHOTOS_FOR_OPENCV = 10
 _LARGEST_SEED = 2**31 - 1  # pycolmap's
@@ -50,7 +48,7 @@ class PoseSettings:
     frames: int = 100
     """Of a video: how many frames at most."""
     cameras: Literal["shared", "separate"] = "shared"
-    """One lens for all photos of the same size, or one for each photo."""
+    """One lens for all photos of the same size, camera and focal length, or one for each photo."""
     lens: LensModel | Literal["auto"] = "auto"
     """`auto`: OPENCV where ten photos or more share a lens, else SIMPLE_RADIAL."""
     matching: Matching = "auto"
@@ -66,65 +64,6 @@ class PoseSettings:
                 raise ValueError(f"--{name} must be at least {least}, got {value}.")
         if self.seed > _LARGEST_SEED:
             raise ValueError(f"--seed takes 0 to {_LARGEST_SEED}, got {self.seed}.")
-
-
-@dataclass(frozen=True)
-class PoseReport:
-    """What was found; `pose_report.json` has it with the same names."""
-
-    photos: int
-    """How many were tried, those that cannot be read included."""
-    registered: int
-    unregistered: tuple[str, ...]
-    """Names of the photos without a pose that could be read."""
-    unreadable: tuple[str, ...]
-    """Why each photo that cannot be read cannot, its name first."""
-    mean_reprojection_error_px: float
-    median_reprojection_error_px: float
-    points: int
-    camera_models: dict[str, int]
-    """COLMAP's name of a lens model as it was fitted, and of how many photos."""
-    undistorted: bool
-    """Whether the photos written have pinhole cameras."""
-    model_sizes: tuple[int, ...]
-    """Photos in each of the models that do not connect; the first one is what was written."""
-    matching: str
-    pairs: int
-    """Pairs of photos that were compared."""
-    seed: int
-    seconds: float
-
-    def lines(self) -> list[str]:
-        """What a user should know besides the numbers of the result, in plain words, a finding a line."""
-        lines: list[str] = []
-        if len(self.model_sizes) > 1:
-            lines.append(
-                f"The photos fall into {len(self.model_sizes)} groups that do not connect "
-                f"({', '.join(map(str, self.model_sizes))} photos); the largest is taken."
-            )
-        if self.unregistered:
-            lines.append(
-                f"{len(self.unregistered)} of {self.photos} photos were not registered and are left out: "
-                f"{listed(self.unregistered)}."
-            )
-            lines.append(f"To get them in: {_ADVICE}.")
-        lens = " and ".join(f"{name} ({count} photos)" for name, count in self.camera_models.items())
-        ending = ", undone in the photos written" if self.undistorted else ""
-        lines.append(f"{self.points} points; lens {lens}{ending}.")
-        return lines
-
-    def result(self, folder: Path) -> str:
-        """One line: how well it went, and what to do with the folder."""
-        return (
-            f"{self.registered} of {self.photos} photos registered, median reprojection error "
-            f"{self.median_reprojection_error_px:.2f} px. Next: neufield nerf {shlex.quote(str(folder))}"
-        )
-
-
-_ADVICE = (
-    "take more photos between them and the others, so that each shows most of what the one before shows; take blurred "
-    "ones again; keep the focal length (no zoom) and the scene still"
-)
 
 
 def default_output(source: Path) -> Path:
@@ -247,15 +186,15 @@ def _read_source(
         *(f"{name}: not read here; convert it to JPEG" for name in listing.camera_files),
     )
     if listing.others:
-        note(f"{len(listing.others)} files that are no photos are left out: {listed(listing.others)}")
+        note(f"Left out, no photos: {listed(listing.others)}.")
     if listing.folders:
-        note(f"{len(listing.folders)} folders are not looked into: {listed(listing.folders)}")
+        note(f"Folders not looked into: {listed(listing.folders)}.")
     if unreadable:
-        note(f"{len(unreadable)} photos cannot be read and are left out:")
+        note(f"{len(unreadable)} of {len(listing.photos) + len(listing.camera_files)} photos unreadable and left out:")
         for reason in unreadable:
             note(f"  {reason}")
     if transparent := sum(photo.transparent for photo in prepared.photos):
-        note(f"{transparent} photos are transparent in parts; what is written is opaque")
+        note(f"{transparent} of {len(prepared.photos)} photos transparent in parts; what is written is opaque.")
     return list(prepared.photos), unreadable
 
 
@@ -266,7 +205,7 @@ def _read_video(source: Path, folder: Path, count: int, note: Callable[[str], No
             f"{source}: expected a video of at least {FEWEST_PHOTOS} frames, found {total}; film for 20 seconds or "
             "more, moving slowly around the scene"
         )
-    note(f"{len(names)} of {total} frames are taken, the sharpest of each stretch")
+    note(f"{len(names)} of {total} frames taken, the sharpest of each stretch of time.")
     with Image.open(folder / names[0]) as image:
         size = image.size
     return [Photo(name, name, size) for name in names]
@@ -310,7 +249,7 @@ def _find_models(
 def _camera_groups(photos: Sequence[Photo], settings: PoseSettings) -> list[CameraGroup]:
     shared = settings.cameras == "shared"
     groups: list[CameraGroup] = []
-    for group in same_size_groups(photos):
+    for group in same_lens_groups(photos):
         many = shared and len(group) >= _PHOTOS_FOR_OPENCV
         lens: LensModel = ("OPENCV" if many else "SIMPLE_RADIAL") if settings.lens == "auto" else settings.lens
         groups.append(CameraGroup(tuple(photo.name for photo in group), lens, shared))

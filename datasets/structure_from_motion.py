@@ -161,7 +161,7 @@ def find_models(
         threads: How many; all cores if None.
 
     Returns:
-        The models, the one with the most photos first.
+        The models, the one with the most photos first, each with a photo that those before it do not have.
     """
     import pycolmap
 
@@ -181,7 +181,18 @@ def find_models(
     with _faults_told("finding poses"):
         found = pycolmap.incremental_mapping(database, photos, folder, options, next_image_callback=next_photo)
     models = [_sparse_model(model) for model in found.values()]
-    return sorted(models, key=lambda model: (-len(model.registered), -model.points))
+    return _apart(sorted(models, key=lambda model: (-len(model.registered), -model.points)))
+
+
+def _apart(models: Sequence[SparseModel]) -> list[SparseModel]:
+    """Models less those whose photos all are in the ones before: pycolmap starts again from some that it has."""
+    kept: list[SparseModel] = []
+    seen: set[str] = set()
+    for model in models:
+        if not seen.issuperset(model.registered):
+            kept.append(model)
+            seen.update(model.registered)
+    return kept
 
 
 def write_undistorted(model: SparseModel, photos: Path, folder: Path, work: Path, *, threads: int | None) -> None:

@@ -104,7 +104,7 @@ def _announced_frames(video: Path) -> int:
     import imageio_ffmpeg
 
     try:
-        return int(imageio_ffmpeg.count_frames_and_secs(str(video.absolute()))[0])
+        return imageio_ffmpeg.count_frames_and_secs(str(video.absolute()))[0] or 0
     except (OSError, RuntimeError) as error:
         raise VideoFileError(_undecodable(video, _reason(str(error)))) from error
 

@@ -51,4 +51,4 @@ def _is_within(file: object, folder: Path) -> bool:
 
 
 def _not_writable(path: Path, error: OSError) -> OutputFolderError:
-    return OutputFolderError(f"{path}: cannot be written ({error.strerror or error}); name another folder by --output")
+    return OutputFolderError(f"{path}: cannot be written ({error.strerror or error}); name another folder")

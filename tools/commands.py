@@ -108,7 +108,8 @@ class PoseOptions:
     frames: int = 100
     """Of a video: how many frames to take at most, the sharpest of each of so many equal stretches."""
     cameras: Literal["shared", "separate"] = "shared"
-    """shared: photos of the same size have one lens. separate: one for each photo, where zoom or camera changed."""
+    """shared: photos of the same size, and of the same camera and focal length by their EXIF, have one lens. separate:
+    one for each photo, where the zoom changed and no EXIF tells."""
     lens: Literal["auto", "OPENCV", "SIMPLE_RADIAL"] = "auto"
     """SIMPLE_RADIAL has one number of distortion; OPENCV has four and two focal lengths, and needs more photos to tell
     them. auto: OPENCV where ten photos or more share a lens."""

@@ -7,7 +7,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from neufield.datasets import PhotosError
-from neufield.datasets.photo_files import Photo, list_photos, prepare_photos, require_photos, same_size_groups
+from neufield.datasets.photo_files import Photo, list_photos, prepare_photos, require_photos, same_lens_groups
 
 PIXELS = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)  # 30 wide, 20 high
 
@@ -38,7 +38,8 @@ def test_turned_photos_are_written_upright_with_their_focal_length(folders: tupl
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 27
     Image.fromarray(PIXELS).save(folders[0] / "a.jpg", exif=exif, quality=100, subsampling=0)
     before = (folders[0] / "a.jpg").read_bytes()
-    assert prepare(folders).photos == (Photo("a.jpg", "a.jpg", (20, 30)),)
+    (found,) = prepare(folders).photos
+    assert (found.name, found.size, found.lens[3]) == ("a.jpg", (20, 30), "27")
     with Image.open(folders[1] / "a.jpg") as image:
         assert image.size == (20, 30)
         assert ExifTags.Base.Orientation not in image.getexif()
@@ -118,6 +119,7 @@ def test_too_few_photos(folders: tuple[Path, Path], names: list[str], unreadable
         assert text in str(refused.value)
 
 
-def test_groups_are_by_size():
+def test_groups_are_by_size_and_lens():
     photos = [Photo(name, name, size) for name, size in (("a", (4, 3)), ("b", (3, 4)), ("c", (4, 3)))]
-    assert [[photo.name for photo in group] for group in same_size_groups(photos)] == [["a", "c"], ["b"]]
+    photos.append(Photo("d", "d", (4, 3), lens=("phone", "wide")))
+    assert [[photo.name for photo in group] for group in same_lens_groups(photos)] == [["a", "c"], ["b"], ["d"]]
