@@ -36,7 +36,7 @@ def whole_folder(path: Path, *, replace: bool = False) -> Generator[Path]:
             os.replace(path, old)
         os.replace(aside, path)
     except OSError as error:
-        if error.errno in _DISK_FAULTS or _is_within(error.filename, path.parent):
+        if error.errno in _DISK_FAULTS or _is_within(error.filename, (aside, path)):
             raise _not_writable(path, error) from error
         raise
     finally:
@@ -46,8 +46,8 @@ def whole_folder(path: Path, *, replace: bool = False) -> Generator[Path]:
             shutil.rmtree(rest, ignore_errors=True)
 
 
-def _is_within(file: object, folder: Path) -> bool:
-    return isinstance(file, str) and Path(file).is_relative_to(folder)
+def _is_within(file: object, folders: tuple[Path, ...]) -> bool:
+    return isinstance(file, str | Path) and any(Path(file).is_relative_to(folder) for folder in folders)
 
 
 def _not_writable(path: Path, error: OSError) -> OutputFolderError:

@@ -8,11 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import ExifTags, Image
 
 from neufield.datasets import PoseReport, PoseSettings, default_output, inspect_folder, load_posed_scene, pose_photos
 from neufield.datasets.colmap import pose_of
 from neufield.datasets.colmap_files import read_colmap_model
-from neufield.datasets.structure_from_motion import SparseModel, _apart
+from neufield.datasets.structure_from_motion import (
+    CameraGroup,
+    SparseModel,
+    _apart,
+    extract_features,
+    require_pycolmap,
+)
 
 pycolmap = pytest.importorskip("pycolmap", reason="needs pycolmap: pip install -c constraints.txt -e '.[sfm]'")
 
@@ -112,6 +119,33 @@ def test_photos_as_they_were_taken(snapshots: Any, tmp_path: Path):
     assert inspect_folder(tmp_path / "posed").camera_models == (("SIMPLE_RADIAL", 14),)
     angles, _ = pose_errors(found_poses(tmp_path / "posed"), snapshots.world_from_camera)
     assert np.median(angles) < 1.0
+
+
+def test_the_exif_says_where_the_focal_length_begins(snapshots: Any, tmp_path: Path):
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.FocalLengthIn35mmFilm] = 27
+    with Image.open(snapshots.folder / "IMG_0000.jpg") as image:
+        image.save(tmp_path / "a.jpg", exif=exif)
+        image.save(tmp_path / "b.jpg")
+    require_pycolmap()
+    groups = [CameraGroup((name,), "SIMPLE_RADIAL", True) for name in ("a.jpg", "b.jpg")]
+    extract_features(tmp_path / "database.db", tmp_path, groups, threads=1, progress=lambda share: None)
+    with pycolmap.Database.open(tmp_path / "database.db") as database:
+        told, untold = (camera.mean_focal_length() for camera in database.read_all_cameras())
+    diagonal, film_diagonal = np.hypot(*image.size), np.hypot(36.0, 24.0)
+    assert told == pytest.approx(27 * diagonal / film_diagonal, rel=1e-3)
+    assert untold == pytest.approx(1.2 * max(image.size))
+
+
+@pytest.mark.parametrize("stage", ["reading", "features", "mapping"])
+def test_an_interruption_leaves_nothing(snapshots: Any, tmp_path: Path, stage: str):
+    def interrupt(share: float, name: str) -> None:
+        if name == stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pose_photos(snapshots.folder, tmp_path / "posed", PoseSettings(threads=1), progress=interrupt)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_models_within_others_are_left_out():
