@@ -68,8 +68,13 @@ class PoseSettings:
 
 def default_output(source: Path) -> Path:
     """Where the posed photos go if nothing is said: `PHOTOS-posed` beside the folder, `CLIP-posed` beside the video."""
-    source = source.resolve() if source.name in ("", "..") else source
+    source = _named(source)
     return source.with_name(f"{source.name if source.is_dir() else source.stem}-posed")
+
+
+def _named(path: Path) -> Path:
+    """The same place by a path that ends in its name, for `.` and `..`."""
+    return path.resolve() if path.name in ("", "..") else path
 
 
 def pose_photos(
@@ -100,7 +105,7 @@ def pose_photos(
     require_pycolmap()
     _require_source(source)
     replace = _require_output(output, source, replace=replace)
-    with whole_folder(output, replace=replace) as aside:
+    with whole_folder(_named(output), replace=replace) as aside:
         work = aside / "work"
         photos_folder = work / "photos"
         photos_folder.mkdir(parents=True)
