@@ -35,3 +35,19 @@ class UnsafePathError(DataError):
 
 class TooFewImagesError(DataError):
     """Too few images are left to train on."""
+
+
+class PhotosError(DataError):
+    """Photos or a video from which no poses can be found: too few, unreadable, or of nothing in common."""
+
+
+class VideoFileError(DataError):
+    """A file cannot be read as a video."""
+
+
+class OutputFolderError(DataError):
+    """A folder cannot be written where it was asked for, or something of the user's is in its place."""
+
+
+class MissingPackageError(ValueError):
+    """An optional package is not installed; the message has the line that installs it."""

@@ -18,7 +18,8 @@ IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 PIXEL_LIMIT = 150_000_000
 """Larger images are refused before they are decoded: a small file can claim any size."""
 
-_DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+DECODER_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
+"""What pillow raises on files that are not what they say."""
 _ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 
@@ -60,7 +61,7 @@ def read_image_header(path: Path, name: str | None = None) -> ImageHeader:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     except Image.DecompressionBombError as error:
         raise ImageSizeError(_too_large(name)) from error
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         raise ImageFileError(_unreadable(name, error)) from error
     if size[0] * size[1] > PIXEL_LIMIT:
         raise ImageSizeError(_too_large(name, size))
@@ -87,7 +88,7 @@ def read_image(
         with Image.open(path) as image:
             # By way of RGBA where there is transparency: a palette's transparent entries are seen only there.
             pixels = image.convert("RGBA" if channels == 4 else "RGB")
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         raise ImageFileError(_unreadable(name or str(path), error)) from error
     return np.asarray(_reduced(pixels, reduce) if reduce > 1 else pixels)
 

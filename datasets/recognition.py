@@ -1,5 +1,6 @@
 """Which formats of poses a folder holds, told by its content."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -72,7 +73,8 @@ def _no_poses(folder: Path) -> str:
     children = sorted(path for path in folder.iterdir() if path.is_dir())
     deeper = [path.name for path in children if recognise(path)]
     sources = [path for path in (folder, folder / "images") if path.is_dir()]
-    images = sum(path.suffix.lower() in IMAGE_ENDINGS for source in sources for path in source.iterdir())
+    counts = {source: sum(path.suffix.lower() in IMAGE_ENDINGS for path in source.iterdir()) for source in sources}
+    source, images = max(counts.items(), key=lambda item: item[1])
     message = (
         f"{folder}: expected poses in one of these: transforms_train.json (Blender), transforms.json (instant-ngp, "
         "nerfstudio), sparse/0/cameras.bin or .txt (COLMAP), poses_bounds.npy (LLFF); found none"
@@ -81,7 +83,7 @@ def _no_poses(folder: Path) -> str:
         return f"{message}, but poses in these folders of it: {listed(deeper)}; give one of them"
     if images:
         return (
-            f"{message}, and {images} images; get poses with COLMAP: put the images into {folder / 'images'} and run "
-            f"`colmap automatic_reconstructor --workspace_path {folder} --image_path {folder / 'images'}`"
+            f"{message}, and {images} images; get poses by `neufield data pose {shlex.quote(str(source))}` "
+            "and give the folder that it writes"
         )
     return f"{message}, and no images; check the path"

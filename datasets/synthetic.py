@@ -2,8 +2,6 @@
 
 import json
 import math
-import os
-import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +15,7 @@ from .posed_images import PosedImages, PosedScene
 from .ray_tracing import Studio, display_from_linear
 from .still_life import GLOSSY_CENTER, GLOSSY_RADIUS, SCENE_RADIUS, still_life
 from .transforms_writer import opengl_pose
+from .whole_folder import whole_folder
 
 _FOCAL_PER_SIZE = 1.5
 _DISTANCE = 1.04 * SCENE_RADIUS * math.hypot(1, 2 * _FOCAL_PER_SIZE)  # the whole scene fits into every picture
@@ -89,13 +88,9 @@ def write_synthetic_folder(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists already and is not an empty folder; name another one, or remove it first")
     train, test = _cameras(train_views, test_views, size, seed)
-    aside = folder.parent / f".{folder.name}.{os.getpid()}.partial"
-    try:
+    with whole_folder(folder, replace=folder.exists()) as aside:
         for split, cameras in (("train", train), ("test", test)):
             _write_split(aside, split, cameras)
-        os.replace(aside, folder)
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _write_split(folder: Path, split: str, cameras: Cameras) -> None:

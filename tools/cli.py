@@ -14,6 +14,7 @@ _COMMANDS = {
     "resume": "go on with a run that was stopped, or train it longer",
     "bench": "time the backends that run here, side by side",
     "data check": "say what a folder holds and what is wrong with it, before any training",
+    "data pose": "find the poses of plain photos or of a video",
 }
 
 _USAGE = """neufield: neural fields from photos, on a plain CPU or a GPU.

@@ -94,6 +94,42 @@ class CheckOptions:
     """The folder."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PoseOptions:
+    """Finds out where photos were taken from, and writes a folder that `neufield nerf` takes as it is.
+
+    The input is a folder of photos, which are only read, or one video, of which the sharpest frames are taken. Needs
+    the package pycolmap: pip install -c constraints.txt -e '.[sfm]'. No GPU is used."""
+
+    source: Positional[Path]
+    """The folder of photos, or the video."""
+    output: Path | None = None
+    """The folder to write; by default PHOTOS-posed beside the photos."""
+    frames: int = 100
+    """Of a video: how many frames to take at most, the sharpest of each of so many equal stretches."""
+    cameras: Literal["shared", "separate"] = "shared"
+    """shared: photos of the same size, and of the same camera and focal length by their EXIF, have one lens. separate:
+    one for each photo, where the zoom changed and no EXIF tells."""
+    lens: Literal["auto", "OPENCV", "SIMPLE_RADIAL"] = "auto"
+    """SIMPLE_RADIAL has one number of distortion; OPENCV has four and two focal lengths, and needs more photos to tell
+    them. auto: OPENCV where ten photos or more share a lens."""
+    matching: Literal["auto", "exhaustive", "sequential", "similar"] = "auto"
+    """Which photos are compared. exhaustive: all with all. sequential: neighbours by name, and look-alikes. similar:
+    each with the 30 that look most alike. auto: exhaustive up to 80 photos, then sequential for a video, else similar.
+    """
+    undistort: Literal["on", "off"] = "on"
+    """on: write photos as a lens without distortion would have taken them. off: write them as they are, and the
+    distortion beside them, which `neufield nerf` undoes as well."""
+    seed: int = 0
+    """Of everything that is drawn at random; the same seed with --threads 1 finds the same poses."""
+    threads: int | None = None
+    """How many threads; all cores if not given."""
+    force: bool = False
+    """Replace an earlier output of this command."""
+    quiet: bool = False
+    """Print the result only."""
+
+
 def nerf_command(arguments: list[str]) -> str:
     """`neufield nerf`."""
     config = parse_nerf(arguments)
@@ -210,6 +246,31 @@ def data_check_command(arguments: list[str]) -> str:
     if not report.ok:
         raise ValueError(text)
     return text
+
+
+def data_pose_command(arguments: list[str]) -> str:
+    """`neufield data pose`."""
+    options = tyro.cli(PoseOptions, prog="neufield data pose", args=arguments)
+    from ..datasets import PoseSettings, default_output, pose_photos
+    from .progress import Progress
+
+    settings = PoseSettings(
+        frames=options.frames,
+        cameras=options.cameras,
+        lens=options.lens,
+        matching=options.matching,
+        undistort=options.undistort == "on",
+        seed=options.seed,
+        threads=options.threads,
+    )
+    output = options.output or default_output(options.source)
+    with Progress(quiet=options.quiet) as progress:
+        report = pose_photos(
+            options.source, output, settings, replace=options.force, note=progress.say, progress=progress.stage
+        )
+        for line in report.lines():
+            progress.say(line)
+    return report.result(output)
 
 
 def parse_nerf(arguments: list[str]) -> NerfConfig:

@@ -65,6 +65,14 @@ class Progress:
             self._told = time.monotonic()
             print(f"{100 * share:3.0f} %  {text}", flush=True)
 
+    def stage(self, share: float, name: str) -> None:
+        """Shows how far a piece of work is that has no steps to count: its share in [0, 1], and what is under way."""
+        if self._live is not None:
+            self._live.update(self._task, completed=share, description=name)
+        elif not self._quiet and time.monotonic() - self._told > _PLAIN_EVERY_SECONDS:
+            self._told = time.monotonic()
+            print(f"{100 * share:3.0f} %  {name}", flush=True)
+
 
 def _short(value: float) -> str:
     return f"{value / 1e6:.2f}M" if value >= 1e6 else f"{value / 1e3:.0f}k" if value >= 1e3 else f"{value:.0f}"

@@ -44,7 +44,7 @@ def test_no_poses(tmp_path: Path) -> None:
     looked_for = ("transforms_train.json", "transforms.json", "sparse/0/cameras.bin", "poses_bounds.npy")
     assert_refused(tmp_path, kinds.NoPosesError, *looked_for, "no images")
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    assert_refused(tmp_path, kinds.NoPosesError, "1 images; get poses with COLMAP", "automatic_reconstructor")
+    assert_refused(tmp_path, kinds.NoPosesError, "1 images; get poses by `neufield data pose ")
 
 
 def test_no_poses_but_below(blender: Path) -> None:

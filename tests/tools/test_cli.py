@@ -38,7 +38,7 @@ print("heavy:", sorted(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "heavy: []"
-    for command in ("demo", "nerf", "eval", "render", "resume", "data check"):
+    for command in ("demo", "nerf", "eval", "render", "resume", "data check", "data pose"):
         assert f"\n  {command} " in done.stdout
 
 
@@ -60,7 +60,7 @@ def test_unknown_commands(cli: Cli, line: str):
     assert_refused(cli(*line.split()), f"there is no command {line.split()[0]!r}. Try: neufield --help")
 
 
-@pytest.mark.parametrize("command", ["demo", "nerf", "eval", "render", "resume", "data check"])
+@pytest.mark.parametrize("command", ["demo", "nerf", "eval", "render", "resume", "data check", "data pose"])
 def test_every_command_explains_itself(cli: Cli, command: str):
     said = cli(*command.split(), "--help")
     assert said.code == 0
@@ -68,7 +68,7 @@ def test_every_command_explains_itself(cli: Cli, command: str):
     assert_refused(cli(*command.split(), "x", "--colour", "red"), "--colour")
 
 
-@pytest.mark.parametrize("command", ["nerf", "eval", "render", "resume", "data check"])
+@pytest.mark.parametrize("command", ["nerf", "eval", "render", "resume", "data check", "data pose"])
 def test_every_command_asks_for_what_it_works_on(cli: Cli, command: str):
     assert_refused(cli(*command.split()), "Required options", "PATH")
 

@@ -13,6 +13,7 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]):
     progress.say("a note")
     with progress:
         progress.update(*UPDATE)
+        progress.stage(0.5, "matching")
     assert capsys.readouterr() == ("", "")
 
 
@@ -32,6 +33,13 @@ def test_lines_of_a_log_are_rare(capsys: pytest.CaptureFixture[str]):
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
+def test_stages_of_a_log(capsys: pytest.CaptureFixture[str]):
+    with Progress() as progress:
+        for share in range(50):
+            progress.stage(0.25 + share / 100, "matching")
+    assert capsys.readouterr().out == " 25 %  matching\n"
+
+
 def test_rates_are_those_since_the_last_update(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("neufield.tools.progress._PLAIN_EVERY_SECONDS", -1.0)
     with Progress() as progress:
@@ -48,3 +56,11 @@ def test_on_a_terminal_notes_stand_above_the_bar(capsys: pytest.CaptureFixture[s
         progress.say("frames [0, 3] of photos/[red]/a.png: " + 60 * "x")
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)
     assert "frames [0, 3] of photos/[red]/a.png: " + 60 * "x" in text
+
+
+def test_on_a_terminal_stages_are_named(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    with Progress() as progress:
+        progress.stage(0.4, "matching")
+        progress.say("a note")
+    assert "40 %  matching" in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().out)
