@@ -109,7 +109,7 @@ def read_numbers_size(path: Path, name: str) -> tuple[int, int]:
     try:
         with large_images_allowed(), Image.open(path) as image:
             size, mode = image.size, image.mode
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         raise ImageFileError(_unreadable(name, error)) from error
     if mode not in _DEEP_MODES:
         raise ImageFileError(
@@ -127,7 +127,7 @@ def read_numbers(path: Path, name: str) -> Float32[np.ndarray, "height width"]:
     try:
         with Image.open(path) as image:
             return np.asarray(image, dtype=np.float32)
-    except _DECODER_ERRORS as error:
+    except DECODER_ERRORS as error:
         raise ImageFileError(_unreadable(name, error)) from error
 
 
