@@ -37,8 +37,8 @@ def disturbed(cameras: Cameras, *, degrees: float, distance: float) -> Cameras:
 
 
 def fit(photos: Path, *, off: tuple[float, float] = (0.0, 0.0), steps: int = STEPS, **options: Any) -> NerfTask:
-    """A small field fitted with cameras that are off by so many degrees and scene units."""
-    config = NerfConfig(data=photos, steps=steps, field=FIELD, sampling=SAMPLING, **options)
+    """A field, small if not told otherwise, fitted with cameras that are off by so many degrees and scene units."""
+    config = NerfConfig(data=photos, steps=steps, **{"field": FIELD, "sampling": SAMPLING, **options})
     scene = load_scene(config)
     scene.train.cameras = disturbed(scene.train.cameras, degrees=off[0], distance=off[1])
     config = resolved(config, scene)
@@ -77,6 +77,20 @@ def test_cameras_that_are_off_are_brought_back(photos: Path):
     degrees, distance = error_of(task, load_posed_scene(photos).train.cameras)
     assert degrees < 0.75
     assert distance < 0.0075
+
+
+@pytest.mark.slow
+def test_cameras_of_lego_that_are_off_by_a_degree_are_brought_back(real_data: Path):
+    """By one degree and a hundredth of the scene; after 1500 steps 0.07 degrees and 0.0011 are left."""
+    photos = real_data / "lego400"
+    if not photos.is_dir():
+        pytest.skip(f"needs {photos}")
+    full = {"field": FieldConfig(), "sampling": SamplingConfig()}
+    task = fit(photos, off=(1.0, 0.01), steps=1500, background="white", refine_poses="poses", **full)
+    degrees, distance = error_of(task, load_scene(task.config).train.cameras)
+    print(f"{degrees:.4f} degrees, {distance:.5f} scene units")
+    assert degrees < 0.12
+    assert distance < 0.002
 
 
 def test_a_held_out_camera_is_aligned_with_the_scene(photos: Path):
