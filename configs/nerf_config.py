@@ -66,9 +66,10 @@ class OptimizerConfig:
     distortion: float = 1e-2
     """Penalty on colours that are spread along a ray instead of lying at one place: it clears fog."""
     camera_rate: float = 1e-3
-    """Learning rate of corrections of cameras, in radians and scene units; it falls as the other one does."""
+    """Learning rate of corrections of cameras: about the angle in radians by which a step moves a picture. It falls
+    from the start on, to a fiftieth of what the other rate falls to."""
     camera_prior: float = 1e-2
-    """Penalty on corrections of cameras: on their squares, in radians and scene units."""
+    """Penalty on the squares of the angles by which corrections move the cameras' pictures."""
     appearance_rate: float = 5e-3
     """Learning rate of the photos' exposures and codes; it falls as the other one does."""
     appearance_prior: float = 1e-3

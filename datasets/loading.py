@@ -72,6 +72,7 @@ def load_posed_scene(
     test = _load_images(prepared.test, prepared.frame, channels, None if pooled is None else 0)
     notes = prepared.notes
     if train.pool is not None:
+        train.turn_over(0)
         share = 100.0 * len(train.pixels) / max(int(train.first_pixel[-1]), 1)
         notes += (f"the photos' pixels take {total / 2**30:.2g} GiB: {share:.2g} % of them are in memory at a time",)
     return PosedScene(
@@ -100,7 +101,6 @@ def _load_images(views: Sequence[View], frame: SceneFrame, channels: int, pooled
     kept = PixelRuns.joined([view.kept for view in views], starts.diff().tolist()) if masked else None
     if pooled is not None:
         pool = PixelPool.planned(views, kept, scale=scale, channels=channels, memory_bytes=pooled)
-        pool.fill(0)
         return PosedImages(cameras, names, pool.colors, starts, kept, pool.depth, pool)
     depth = load_depth(views, scale=scale) if any(view.depth for view in views) else None
     return PosedImages(cameras, names, load_pixels(views, channels=channels), starts, kept, depth)

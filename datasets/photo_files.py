@@ -17,7 +17,8 @@ from .listed_files import listed
 FEWEST_PHOTOS = 3
 """Two to train on and one held out."""
 
-_ENDINGS = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}
+_JPEG_ENDINGS = (".jpg", ".jpeg")
+_ENDINGS = {"JPEG": _JPEG_ENDINGS, "MPO": _JPEG_ENDINGS, "PNG": (".png",)}  # MPO: JPEG with a second picture behind
 _PLAIN_MODES = {"RGB", "RGBA", "L"}
 _JPEG_QUALITY = 97
 _CAMERA_FILES = (".heic", ".heif", ".avif", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")
@@ -149,6 +150,7 @@ def _plain_names(paths: Sequence[Path]) -> list[str]:
     names: dict[str, None] = {}
     for path in paths:
         stem, ending = (re.sub(r"\s", "_", part.encode(errors="replace").decode()) for part in (path.stem, path.suffix))
+        stem = f"_{stem}" if stem.startswith("#") else stem  # COLMAP takes such a line for a comment
         name = stem + ending
         while name in names:
             stem += "_"
@@ -164,7 +166,7 @@ def _prepared(path: Path, target: Path) -> Photo | str:
         with Image.open(path) as image:
             upright = image.getexif().get(ExifTags.Base.Orientation, 1) == 1
             fits = path.suffix.lower() in _ENDINGS.get(image.format or "", ())
-            is_jpeg = image.format == "JPEG" and fits
+            is_jpeg = image.format in ("JPEG", "MPO") and fits
             lens = _lens(image.getexif())
             image.load()  # to its end: a photo that is cut short is found now
             anew = None if fits and upright and image.mode in _PLAIN_MODES else ImageOps.exif_transpose(image)

@@ -46,7 +46,7 @@ class PosedImages:
     """Depth of `pixels` along their cameras' optical axes, scene units in half precision; 0 where it is not known."""
     pool: PixelPool | None = None
     """The pixels to draw from, where they do not all fit into memory; images are then decoded when asked for."""
-    _turn: int = 0
+    _turn: int = -1
 
     def __len__(self) -> int:
         return len(self.names)
@@ -85,6 +85,7 @@ class PosedImages:
     def sample(self, count: int, generator: torch.Generator) -> PixelBatch:
         """Draws pixels uniformly over all pixels that count of all images, with replacement."""
         if self.pool is not None:
+            self.turn_over(max(self._turn, 0) * len(self.pool.places))
             chosen = torch.randint(len(self.pixels), (count,), generator=generator)
             places = self.pool.places.index_select(0, chosen)
         else:

@@ -36,6 +36,7 @@ class CameraRefinement(nn.Module):
     """
 
     lens_of_camera: Tensor
+    lens_rows: Tensor
     pose_from_learned: Tensor
 
     def __init__(self, cameras: Cameras, *, lens: bool = False) -> None:
@@ -43,11 +44,11 @@ class CameraRefinement(nn.Module):
         if lens and bool(cameras.fisheye.any()):
             camera = int(cameras.fisheye.nonzero()[0])
             raise ValueError(f"Camera {camera} has a fisheye lens: its poses can be refined, its lens cannot.")
-        rows = torch.cat([cameras.focal, cameras.center, cameras.distortion, cameras.sizes], dim=1)
-        lenses, lens_of_camera = torch.unique(rows, dim=0, return_inverse=True)
+        lenses, lens_of_camera = torch.unique(_lens_rows(cameras), dim=0, return_inverse=True)
         self.poses = nn.Parameter(torch.zeros(len(cameras), 6))
         self.lenses = nn.Parameter(torch.zeros(len(lenses), LENS_TERMS)) if lens else None
         self.register_buffer("lens_of_camera", lens_of_camera, persistent=False)
+        self.register_buffer("lens_rows", lenses, persistent=False)
         self.register_buffer("pose_from_learned", _preconditioners(cameras).float(), persistent=False)
 
     def motions(self) -> tuple[Float[Tensor, "cameras 3"], Float[Tensor, "cameras 3"]]:
@@ -84,6 +85,15 @@ class CameraRefinement(nn.Module):
         moved = torch.cat([rotation.to(pose.dtype), position[:, :, None]], dim=2)
         return replace(self._with_lenses(cameras), world_from_camera=moved)
 
+    @torch.no_grad()
+    def with_learned_lenses(self, others: Cameras) -> Cameras:
+        """Other cameras, whose lens is corrected where it is one of those that were learned."""
+        if self.lenses is None or not len(others):
+            return others
+        same = (_lens_rows(others)[:, None] == self.lens_rows).all(dim=2)
+        change = torch.where(same.any(dim=1)[:, None], self.lenses[same.long().argmax(dim=1)], 0.0)
+        return replace(others, **_changed_lenses(others, change))
+
     def prior(self) -> Tensor:
         """Mean of |φ|² over the cameras, of about the angle by which pictures move; and of lenses' changes, squared."""
         squares = self.poses.square().sum(dim=1).mean()
@@ -98,9 +108,8 @@ class CameraRefinement(nn.Module):
     def _lenses(self, cameras: Cameras) -> tuple[Tensor, Tensor]:
         """Focal lengths (cameras, 2) and distortion (cameras, 6) with their corrections."""
         assert self.lenses is not None
-        change = self.lenses.index_select(0, self.lens_of_camera)
-        added = torch.nn.functional.pad(change[:, 1:], (0, cameras.distortion.shape[1] - 2))
-        return cameras.focal * change[:, :1].exp(), cameras.distortion + added
+        changed = _changed_lenses(cameras, self.lenses.index_select(0, self.lens_of_camera))
+        return changed["focal"], changed["distortion"]
 
     def _learned_by_lenses(
         self, cameras: Cameras, pixels: Tensor, camera_indices: Tensor, directions: Tensor
@@ -117,6 +126,17 @@ class CameraRefinement(nn.Module):
         x, y = newton_plane(Lens((k1, k2, k3, k4), (p1, p2)), u, v, x / z, y / z, 1)
         seen = torch.nn.functional.normalize(torch.stack([x, y, torch.ones_like(x)], dim=1), dim=1)
         return (axes * seen[:, None, :]).sum(dim=2)
+
+
+def _lens_rows(cameras: Cameras) -> Tensor:
+    """A row of numbers per camera, the same for cameras of one lens."""
+    return torch.cat([cameras.focal, cameras.center, cameras.distortion, cameras.sizes], dim=1)
+
+
+def _changed_lenses(cameras: Cameras, change: Float[Tensor, "cameras terms"]) -> dict[str, Tensor]:
+    """Focal lengths and distortion with changes of log f, k1 and k2."""
+    added = torch.nn.functional.pad(change[:, 1:], (0, cameras.distortion.shape[1] - 2))
+    return {"focal": cameras.focal * change[:, :1].exp(), "distortion": cameras.distortion + added}
 
 
 def rotation_matrices(axis_angle: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3 3"]:

@@ -78,12 +78,17 @@ class Similarity:
         source, target = source.detach().cpu().double(), target.detach().cpu().double()
         if len(source) < 3:
             raise ValueError(f"aligning needs at least 3 points; found {len(source)}")
+        if not bool(source.isfinite().all() and target.isfinite().all()):
+            raise ValueError("aligning needs finite points; found NaN or infinity")
         from_center, to_center = source - source.mean(dim=0), target - target.mean(dim=0)
         u, spread, v = torch.linalg.svd(to_center.T @ from_center)
         sign = torch.ones(3, dtype=torch.float64)
         sign[2] = torch.linalg.det(u @ v).sign()
         rotation = u @ torch.diag(sign) @ v
-        scale = float((spread * sign).sum() / from_center.square().sum())
+        size = float(from_center.square().sum())
+        if not size > 0.0:
+            raise ValueError("aligning needs points that are not all in one place")
+        scale = float((spread * sign).sum()) / size
         return cls(scale, rotation, target.mean(dim=0) - scale * (rotation @ source.mean(dim=0)))
 
     def to_dict(self) -> dict[str, Any]:

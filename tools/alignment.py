@@ -1,5 +1,8 @@
 """Held-out cameras brought into line with a scene whose cameras were refined: without it their scores mean nothing."""
 
+from collections.abc import Generator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
@@ -25,11 +28,11 @@ def aligned_camera(task: NerfTask, index: int) -> Cameras:
     refinement = CameraRefinement(camera).to(task.device)
     optimizer = Adam(refinement.parameters(), rate=_RATE)
     generator = torch.Generator().manual_seed(index)
-    photo = task.scene.test.image(index)
+    photo, counting = task.scene.test.image(index), _counting(task, index)
     with _frozen(task.model):
         for step in range(ALIGNMENT_STEPS):
             optimizer.param_groups[0]["rate"] = _RATE * _LAST_SHARE ** (step / ALIGNMENT_STEPS)
-            _photometric_error(task, camera, photo, _drawn(task, index, generator), refinement).backward()
+            _photometric_error(task, camera, photo, _drawn(photo, counting, generator), refinement).backward()
             optimizer.step()
             optimizer.zero_grad()
     return refinement.corrected(camera)
@@ -46,28 +49,29 @@ def _photometric_error(
     return (seen - blend(photo[rows, columns].to(task.device), behind)).square().mean()
 
 
-def _drawn(task: NerfTask, index: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rows and columns of random pixels of a held-out photo, of those that count."""
-    width, height = (int(size) for size in task.scene.test.cameras.sizes[index])
+def _counting(task: NerfTask, index: int) -> Tensor | None:
+    """Where the pixels that count lie in a held-out photo; None: all count."""
     kept = task.scene.test.kept_in(index)
-    if kept is None:
-        chosen = torch.randint(width * height, (_PIXELS,), generator=generator)
-    else:
-        places = kept.view(-1).nonzero()[:, 0]
-        chosen = places[torch.randint(len(places), (_PIXELS,), generator=generator)]
+    return None if kept is None else kept.view(-1).nonzero()[:, 0]
+
+
+def _drawn(photo: Tensor, counting: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rows and columns of random pixels of a photo, of those that count."""
+    height, width = photo.shape[:2]
+    chosen = torch.randint(width * height if counting is None else len(counting), (_PIXELS,), generator=generator)
+    if counting is not None:
+        chosen = counting[chosen]
     return torch.div(chosen, width, rounding_mode="floor"), chosen % width
 
 
-class _frozen:
+@contextmanager
+def _frozen(module: torch.nn.Module) -> Generator[None]:
     """Inside the `with` block a module's parameters get no gradients."""
-
-    def __init__(self, module: torch.nn.Module) -> None:
-        self._learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
-
-    def __enter__(self) -> None:
-        for parameter in self._learned:
-            parameter.requires_grad_(False)
-
-    def __exit__(self, *_: object) -> None:
-        for parameter in self._learned:
+    learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in learned:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learned:
             parameter.requires_grad_(True)

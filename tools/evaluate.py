@@ -90,7 +90,9 @@ def score_view(task: NerfTask, index: int) -> ScoredView:
     kept, depth = views.kept_in(index), views.depth_in(index)
     if factor > 1:
         camera, photo = camera.reduced(factor), torch.from_numpy(reduced_pixels(photo.numpy(), factor).copy())
-        kept = None if kept is None else _squares(kept, factor).all(dim=3).all(dim=1)
+        if kept is not None:
+            squares = _squares(kept, factor).transpose(1, 2).flatten(2)
+            kept = squares.all(dim=2) if bool(squares.all(dim=2).any()) else squares.any(dim=2)
         depth = None if depth is None else _squares(depth, factor)[:, factor // 2, :, factor // 2]
     picture = task.model.renderer().render_image(camera, 0, behind)
     render = picture["color"].clamp(0.0, 1.0).cpu()
@@ -125,7 +127,7 @@ def _poses(refined: str) -> str:
         return "as given"
     return (
         f"refined in training ({refined}); each held-out camera moved as the training's did together, then by "
-        f"{ALIGNMENT_STEPS} steps of Adam on its own photo, the scene unchanged"
+        f"{ALIGNMENT_STEPS} steps of Adam on its own photo, the scene unchanged; the curve is without these steps"
     )
 
 
@@ -133,7 +135,7 @@ def _mask_protocol(images: PosedImages) -> dict[str, str]:
     """Which share of the held-out pixels does not count; empty where all do."""
     if images.kept is None:
         return {}
-    share = 100.0 * (1.0 - len(images.kept) / max(len(images.pixels), 1))
+    share = 100.0 * (1.0 - len(images.kept) / max(int(images.first_pixel[-1]), 1))
     return {"masks": f"{share:.1f} % of the held-out pixels do not count: masks ignore them (striped in the pictures)"}
 
 

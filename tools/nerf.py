@@ -21,6 +21,7 @@ _BOUNDED_OPENING, _OPEN_OPENING = 300, 800  # steps; larger scenes have more roo
 _REFINED_OPENING = 2000  # cameras find their place on coarse shapes, and get stuck on fine ones
 _OPEN_AFTER = 0.4  # of the training all levels take part at the latest
 _REFRESH_EVERY = 16
+_CAMERA_SLACK = 0.05  # radians by which refined cameras may come to look aside of where they were given
 _CAMERA_FADING = 0.02  # at full rate cameras never come to rest, and blur what they should sharpen
 _REFINED_FROM = 200  # steps: before it nothing is there that a camera could be compared with
 _EXPLORED_CELLS = 1 << 14
@@ -59,6 +60,9 @@ class NerfTask:
     def __init__(self, config: NerfConfig, scene: PosedScene, device: torch.device) -> None:
         self.config, self.scene, self.device = config, scene, device
         cameras = scene.train.cameras
+        if config.refine_poses == "lenses" and bool(cameras.fisheye.any()):
+            photo = scene.train.names[int(cameras.fisheye.nonzero()[0])]
+            raise ValueError(f"{photo} has a fisheye lens, which cannot be refined; use --refine-poses poses.")
         self.model = RadianceModel(config, extent=scene.extent, near=scene.near, cameras=cameras).to(device)
         self.module: torch.nn.Module = self.model
         self.background = background_color(config.background, transparent=scene.background == "alpha", device=device)
@@ -66,7 +70,13 @@ class NerfTask:
         self.model.field.grid.open(self._levels_at(0, 0.0))
         occupancy = self.model.occupancy
         occupancy.keep_to(
-            seen_blocks(self.cameras, extent=scene.extent, resolution=occupancy.resolution, near=scene.near)
+            seen_blocks(
+                self.cameras,
+                extent=scene.extent,
+                resolution=occupancy.resolution,
+                near=scene.near,
+                slack=0.0 if self.model.refinement is None else _CAMERA_SLACK,
+            )
         )
         self.rays_per_step = _FIRST_RAYS
         self.rays_drawn = self.samples_kept = self.samples_evaluated = 0
@@ -137,7 +147,8 @@ class NerfTask:
         error = torch.nn.functional.huber_loss(color, target, delta=optimizer.huber) / optimizer.huber
         terms = {"color": error, "distortion": optimizer.distortion * rendering.distortion.mean()}
         if batch.depth is not None and optimizer.depth > 0.0:
-            distance = distance_along_rays(batch.depth.to(self.device), drawn.directions, self.cameras, photos)
+            cameras = self.model.trained_cameras(self.cameras)
+            distance = distance_along_rays(batch.depth.to(self.device), drawn.directions.detach(), cameras, photos)
             terms["depth"] = optimizer.depth * depth_loss(rendering, distance)
         if self.model.refinement is not None:
             terms["cameras"] = optimizer.camera_prior * self.model.refinement.prior()
@@ -162,11 +173,14 @@ class NerfTask:
 
     @property
     def test_cameras(self) -> Cameras:
-        """The held-out cameras, moved as the training's cameras have moved all together."""
+        """The held-out cameras, moved as the training's cameras have moved all together, with lenses learned there."""
         refinement = self.model.refinement
         if refinement is None:
             return self._test_cameras
-        return self._test_cameras.transformed(self.common_motion(refinement))
+        cameras = refinement.with_learned_lenses(self._test_cameras)
+        if has_folding_lens(cameras):
+            cameras = self._test_cameras
+        return cameras.transformed(self.common_motion(refinement))
 
     def common_motion(self, refinement: CameraRefinement) -> Similarity:
         """What corrections of the training's cameras have in common: it moves the scene and changes no picture."""
@@ -257,6 +271,15 @@ class NerfTask:
         seen = self.model.renderer().render(rays, behind[None]).color.clamp(0.0, 1.0)
         target = blend(views.image(index)[rows, columns].to(self.device), behind)
         return psnr(seen[None], target[None])
+
+
+def has_folding_lens(cameras: Cameras) -> bool:
+    """Whether a lens cannot be inverted in its whole image: refinement knows of no such limit."""
+    try:
+        _ = cameras.lens_table
+    except ValueError:
+        return True
+    return False
 
 
 def camera_frames(cameras: Cameras) -> Tensor:

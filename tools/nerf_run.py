@@ -129,8 +129,8 @@ def evaluate_run(
         config = replace(config, against=against.resolve())
     if against is not None:
         RunFolder.open(against)
-    task, facts = open_task(run, config)
-    with quiet_torch_threads(task.device):
+    with quiet_torch_threads(choose_device(config.device)):
+        task, facts = open_task(run, config)
         evaluation = evaluate(task)
         return _finish(run, task, evaluation, Progress(quiet=quiet), seconds=facts["seconds"], warm_up_seconds=None)
 
@@ -157,12 +157,13 @@ def _finish(
         write_path_video(
             run.outputs / "turntable.mp4",
             task.model,
-            task.scene.train.cameras,
+            task.model.trained_cameras(task.cameras),
             path="turntable",
             background=config.background,
             progress=progress,
         )
-    write_refined_cameras(run, task)
+    if note := write_refined_cameras(run, task):
+        progress.say(f"Note: {note}.")
     write_report(run.report, report_content(run, task, evaluation, content, comparison, warm_up_seconds))
     told: list[str] = []
     if evaluation.views:

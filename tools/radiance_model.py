@@ -73,6 +73,10 @@ class RadianceModel(nn.Module):
         refined = config.refine_poses != "off"
         self.refinement = CameraRefinement(cameras, lens=config.refine_poses == "lenses") if refined else None
 
+    def trained_cameras(self, cameras: Cameras) -> Cameras:
+        """The cameras that are trained on, as they are known by now."""
+        return cameras if self.refinement is None else self.refinement.corrected(cameras)
+
     def renderer(self, *, coarseness: float = 1.0) -> Renderer:
         """Renders the model as it is now; samples are `coarseness` times as long as the settings say."""
         smallest = coarseness * self.smallest_step

@@ -1,13 +1,17 @@
 """What a run found out about its cameras: how far they moved, and a file that other programs read."""
 
 import json
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
+from ..datasets import DataError, PosedImages
+from ..datasets.image_files import read_image_header
 from ..datasets.transforms_writer import transforms_document
 from ..render import Cameras
-from .nerf import NerfTask
+from .nerf import NerfTask, has_folding_lens
 from .run_folder import RunFolder
 
 
@@ -45,19 +49,38 @@ def shift_between(given: Cameras, now: Cameras, *, scale: float = 1.0) -> Camera
     return CameraShift(float(angle.median().rad2deg()), float(distance.median()))
 
 
-def write_refined_cameras(run: RunFolder, task: NerfTask) -> None:
+def write_refined_cameras(run: RunFolder, task: NerfTask) -> str | None:
     """Writes `outputs/refined_transforms.json`, in the user's world, where a run has refined its cameras.
 
-    As `transforms.json` beside the photos it is a data set of its own, with the same views held out.
+    As `transforms.json` in a folder with the photos it is a data set of its own, with the same views held out. It does
+    not list masks and depth maps.
+
+    Returns:
+        What the user should know about it; None if nothing.
     """
     refinement = task.model.refinement
     if refinement is None:
-        return
-    scene = task.scene
+        return None
+    scene, factor = task.scene, task.config.downscale
     world_from_scene = scene.scene_from_world.inverse()
+    given = (refinement.corrected(task.cameras), scene.train), (task.test_cameras, scene.test)
     train, test = (
-        cameras.to("cpu", torch.float64).transformed(world_from_scene)
-        for cameras in (refinement.corrected(task.cameras), task.test_cameras)
+        _at_file_size(cameras.to("cpu", torch.float64).transformed(world_from_scene), scene.folder, images, factor)
+        for cameras, images in given
     )
     document = transforms_document(train, test, (scene.train.names, scene.test.names))
     run.write_text(run.outputs / "refined_transforms.json", json.dumps(document, indent=1))
+    if has_folding_lens(train):
+        return "a refined lens folds its image over, so that it cannot be used elsewhere: try --refine-poses poses"
+    return None
+
+
+def _at_file_size(cameras: Cameras, folder: Path, images: PosedImages, factor: int) -> Cameras:
+    """Cameras of photos that were reduced so many times on loading, as cameras of their files."""
+    if factor == 1:
+        return cameras
+    sizes = cameras.sizes * factor
+    for index, name in enumerate(images.names):
+        with suppress(DataError):
+            sizes[index] = torch.tensor(read_image_header(folder / name).size)
+    return replace(cameras, focal=cameras.focal * factor, center=cameras.center * factor, sizes=sizes)

@@ -51,7 +51,7 @@ def render_video(
         write_path_video(
             target,
             model,
-            scene.cameras,
+            model.trained_cameras(scene.cameras),
             path=path,
             background=config.background,
             frames=frames,

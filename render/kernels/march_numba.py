@@ -20,6 +20,8 @@ from .vector_march import DIRECTION, END, HIT, ORIGIN, PLACE, STATE_ROWS, T_END,
 
 def enter(rays: Rays, extent: float, stepping: Stepping, near: float, jitter: Tensor | None) -> tuple[Tensor, Tensor]:
     """Where candidate 0 of every ray begins, and where the ray leaves the box; see the reference."""
+    if jitter is not None and len(jitter) != len(rays):
+        raise ValueError(f"Every ray needs its own jitter: found {len(jitter)} for {len(rays)} rays.")
     out = np.empty((2, len(rays)), np.float32)
     shifts = jitter.numpy() if jitter is not None else np.full(len(rays), 0.5, np.float32)
     curve = np.array([stepping.smallest, stepping.cone_angle, stepping.largest])
@@ -165,13 +167,14 @@ def _enter_box(origins, directions, extent, curve, near, shifts, out):
     low, high = half - half * extent, half + half * extent
     for chunk in prange(CHUNKS):
         for ray in range(len(shifts) * chunk // CHUNKS, len(shifts) * (chunk + 1) // CHUNKS):
-            t_enter, t_leave = np.float32(0.0), np.float32(np.inf)
+            t_enter, t_leave, known = np.float32(0.0), np.float32(np.inf), np.float32(0.0)
             for axis in range(3):
                 direction = directions[ray, axis] if directions[ray, axis] != zero else np.float32(1e-20)
                 to_low, to_high = (low - origins[ray, axis]) / direction, (high - origins[ray, axis]) / direction
                 t_enter = max(t_enter, min(to_low, to_high))
                 t_leave = min(t_leave, max(to_low, to_high))
-            if t_leave <= t_enter:
+                known += direction + origins[ray, axis]
+            if not (t_leave > t_enter and np.isfinite(known)):  # min and max pass over NaN
                 t_enter = t_leave = zero
             place = np.float32(_place(np.float64(max(t_enter, near)), curve[0], curve[1], curve[2]))
             out[0, ray] = max(place + shifts[ray] - half, zero)

@@ -38,7 +38,7 @@ def box_interval(rays: Rays, extent: float) -> tuple[Float[Tensor, " rays"], Flo
     to_low, to_high = (low - rays.origins) / directions, (high - rays.origins) / directions
     enter = torch.minimum(to_low, to_high).amax(dim=1).clamp(min=0.0)
     leave = torch.maximum(to_low, to_high).amin(dim=1)
-    missed = leave <= enter
+    missed = ~(leave > enter)  # also where a ray is no number
     return enter.masked_fill(missed, 0.0), leave.masked_fill(missed, 0.0)
 
 

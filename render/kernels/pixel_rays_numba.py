@@ -13,6 +13,10 @@ from . import pixel_rays_reference
 
 def rays(cameras: Cameras, pixels: Tensor, camera_indices: Tensor) -> tuple[Tensor, Tensor]:
     """Origins and unit directions; fisheye lenses, and cameras that want gradients, go through the reference."""
+    if camera_indices.numel():
+        first, last = (int(index) for index in camera_indices.aminmax())
+        if first < 0 or last >= len(cameras):
+            raise IndexError(f"camera {first if first < 0 else last} of {len(cameras)}")
     kinds = cameras.lens_kinds
     learned = any(part.requires_grad for part in (cameras.world_from_camera, cameras.focal, cameras.center))
     if kinds.any_fisheye or learned or cameras.distortion.requires_grad or pixels.requires_grad:

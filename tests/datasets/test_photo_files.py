@@ -123,3 +123,18 @@ def test_groups_are_by_size_and_lens():
     photos = [Photo(name, name, size) for name, size in (("a", (4, 3)), ("b", (3, 4)), ("c", (4, 3)))]
     photos.append(Photo("d", "d", (4, 3), lens=("phone", "wide")))
     assert [[photo.name for photo in group] for group in same_lens_groups(photos)] == [["a", "c"], ["b"], ["d"]]
+
+
+def test_names_that_would_be_comments_in_lists_of_pairs_are_changed(folders: tuple[Path, Path]):
+    Image.fromarray(PIXELS).save(folders[0] / "#1.jpg")
+    (found,) = prepare(folders).photos
+    assert (found.original, found.name) == ("#1.jpg", "_#1.jpg")
+
+
+def test_a_phone_s_jpeg_with_a_second_picture_stays_as_it_is(folders: tuple[Path, Path]):
+    second = Image.fromarray(PIXELS)
+    Image.fromarray(PIXELS).save(folders[0] / "a.jpg", format="MPO", save_all=True, append_images=[second])
+    with Image.open(folders[0] / "a.jpg") as image:
+        assert image.format == "MPO"
+    assert prepare(folders).photos == (Photo("a.jpg", "a.jpg", (30, 20)),)
+    assert (folders[1] / "a.jpg").read_bytes() == (folders[0] / "a.jpg").read_bytes()

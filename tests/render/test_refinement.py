@@ -171,3 +171,18 @@ def test_moving_is_the_inverse_of_motions() -> None:
     rotation, translation = 0.1 * torch.randn(2, 3, 3, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
     refinement.move(rotation, translation)
     torch.testing.assert_close(refinement.motions(), (rotation, translation))
+
+
+def test_other_cameras_with_a_lens_that_was_learned_get_its_correction() -> None:
+    cameras, others = make_cameras("OPENCV", 3), make_cameras("OPENCV", 2)
+    stranger = make_cameras("PINHOLE", 1)
+    mixed = Cameras(*(torch.cat([getattr(c, n) for c in (stranger, others)]) for n in Cameras.__dataclass_fields__))
+    refinement = CameraRefinement(cameras, lens=True).double()
+    disturb(refinement, 0.02)
+    found, learned = refinement.with_learned_lenses(mixed), refinement.corrected(cameras)
+    assert torch.equal(found.focal[0], stranger.focal[0])
+    assert torch.equal(found.distortion[0], stranger.distortion[0])
+    assert torch.equal(found.focal[1:], learned.focal[:2])
+    assert torch.equal(found.distortion[1:], learned.distortion[:2])
+    assert (found.focal[1:] != others.focal).all()
+    assert torch.equal(CameraRefinement(cameras).with_learned_lenses(mixed).focal, mixed.focal)

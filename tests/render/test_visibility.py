@@ -62,3 +62,10 @@ def test_a_grid_keeps_to_what_is_seen_whatever_it_is_told():
     grid.refresh_bits()
     assert grid.occupied_fraction() == 1 / 8
     assert (grid.bits[(4 * 8 + 0) : (4 * 8 + 4)] == 0b11110000).all()
+
+
+def test_with_slack_more_is_seen():
+    cameras = make_cameras("PINHOLE")
+    exact, wide = (seen_blocks(cameras, extent=4, resolution=32, slack=slack) for slack in (0.0, 0.1))
+    assert (wide | ~exact).all()
+    assert wide.sum() > exact.sum()

@@ -12,14 +12,16 @@ import torch
 
 from neufield.configs.nerf_config import FieldConfig, NerfConfig, SamplingConfig
 from neufield.datasets import load_posed_scene
-from neufield.fields import Adam
 from neufield.render import CameraRefinement, Cameras, Similarity
 from neufield.tools.alignment import aligned_camera
+from neufield.tools.fitting import Fitter
 from neufield.tools.metrics import psnr
 from neufield.tools.nerf import NerfTask, camera_frames, fit_settings, resolved
 from neufield.tools.nerf_run import load_scene
+from neufield.tools.progress import Progress
 from neufield.tools.radiance_model import blend
 from neufield.tools.refined_cameras import shift_between
+from neufield.tools.run_folder import RunFolder
 
 Cli = Callable[..., Any]
 FIELD = FieldConfig(levels=8, log2_table_size=14, finest=128)
@@ -39,22 +41,21 @@ def disturbed(cameras: Cameras, *, degrees: float, distance: float) -> Cameras:
     return off.corrected(cameras)
 
 
+def take_steps(task: NerfTask) -> None:
+    """As many as the task's settings say; nothing is written."""
+    fitter = Fitter(task, fit_settings(task.config), RunFolder(Path()), Progress(quiet=True))
+    for _ in range(task.config.steps or 0):
+        fitter.one_step()
+
+
 def fit(photos: Path, *, off: tuple[float, float] = (0.0, 0.0), steps: int = STEPS, **options: Any) -> NerfTask:
     """A field, small if not told otherwise, fitted with cameras that are off by so many degrees and scene units."""
     config = NerfConfig(data=photos, steps=steps, **{"field": FIELD, "sampling": SAMPLING, **options})
     scene = load_scene(config)
     scene.train.cameras = disturbed(scene.train.cameras, degrees=off[0], distance=off[1])
     config = resolved(config, scene)
-    task, settings = NerfTask(config, scene, torch.device("cpu")), fit_settings(config)
-    optimizer = Adam(task.parameter_groups())
-    for step in range(steps):
-        sum(task.losses(step, step / steps).values()).backward()  # type: ignore[union-attr]
-        for group in optimizer.param_groups:
-            share = group.get("share", 1.0) * group.get("fading", 1.0) ** (step / steps)
-            group["rate"] = share * settings.rate_at(step / steps)
-        optimizer.step()
-        optimizer.zero_grad()
-        task.after_step(step, step / steps)
+    task = NerfTask(config, scene, torch.device("cpu"))
+    take_steps(task)
     return task
 
 
@@ -128,17 +129,9 @@ def test_exposures_are_found(photos: Path):
     starts = scene.train.first_pixel.tolist()
     for first, end in zip(starts[:-1:2], starts[1::2], strict=True):
         scene.train.pixels[first:end, :3] //= 2
-    steps = 500
-    config = resolved(replace(config, steps=steps, appearance="exposure", background="black"), scene)
+    config = resolved(replace(config, steps=500, appearance="exposure", background="black"), scene)
     task = NerfTask(config, scene, torch.device("cpu"))
-    optimizer = Adam(task.parameter_groups())
-    for step in range(steps):
-        sum(task.losses(step, step / steps).values()).backward()  # type: ignore[union-attr]
-        for group in optimizer.param_groups:
-            group["rate"] = 0.02 * group.get("share", 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        task.after_step(step, step / steps)
+    take_steps(task)
     assert task.model.appearance is not None
     gains = task.model.appearance.gains(torch.arange(len(scene.train))).detach().mean(dim=1)
     assert gains[1::2].mean() / gains[::2].mean() == pytest.approx(2.0, rel=0.15)
@@ -181,3 +174,26 @@ def test_refined_cameras_are_a_data_set_of_their_own(cli: Cli, photos: Path, sma
     assert 0.0 < shift.degrees < 5.0
     assert shift.distance < 0.1 * float(world[0].world_from_camera[:, :, 3].norm(dim=1).mean())
     torch.testing.assert_close(found.train.cameras.focal, given.train.cameras.focal)
+
+
+def test_refined_cameras_of_reduced_photos_fit_their_files(
+    cli: Cli, photos: Path, small_field: list[str], tmp_path: Path
+):
+    line = ("nerf", photos, "--runs", tmp_path, "--steps", 205, "--downscale", 2, "--quiet", *small_field)
+    assert cli(*line, "--refine-poses", "poses").code == 0
+    folder = tmp_path / "refined"
+    for part in ("train", "test"):
+        shutil.copytree(photos / part, folder / part)
+    exported = tmp_path / "still" / "outputs" / "refined_transforms.json"
+    (folder / "transforms.json").write_text(exported.read_text())
+    found, given = load_posed_scene(folder).train.cameras, load_posed_scene(photos).train.cameras
+    torch.testing.assert_close(found.focal, given.focal)
+    assert torch.equal(found.sizes, given.sizes)
+
+
+def test_a_fisheye_lens_is_named_before_training(cli: Cli, capture: Callable[..., Path], tmp_path: Path):
+    folder = capture(camera_model="OPENCV_FISHEYE")
+    said = cli("nerf", folder, "--runs", tmp_path / "runs", "--steps", 5, "--refine-poses", "lenses")
+    assert said.code == 2
+    assert "r_001.png has a fisheye lens, which cannot be refined; use --refine-poses poses." in said.err
+    assert not (tmp_path / "runs" / "capture").exists()

@@ -146,6 +146,24 @@ def test_depth_counts_as_much_as_it_is_said_to(few_photos: Path, photos: Path):
     assert set(losses_of(photos)) == {"color", "distortion"}
 
 
+def test_depth_is_measured_along_the_axis_of_the_refined_camera(few_photos: Path):
+    """A camera that turns, and its rays with it, is as far from what it sees as before."""
+    config = NerfConfig(
+        data=few_photos, field=FieldConfig(levels=4, log2_table_size=10, finest=64), refine_poses="poses", steps=100
+    )
+    found = load_scene(config)
+    task = NerfTask(resolved(config, found), found, torch.device("cpu"))
+    refinement = task.model.refinement
+    assert refinement is not None
+    count = len(found.train)
+    pixels, photos, depth = torch.rand(count, 2) * SIZE, torch.arange(count), torch.full((count,), 1.5)
+    before = distance_along_rays(depth, task.cameras.rays(pixels, photos)[1], task.cameras, photos)
+    refinement.move(torch.full((count, 3), 0.05), torch.zeros(count, 3))
+    directions = refinement.rays(task.cameras, pixels, photos)[1].detach()
+    after = distance_along_rays(depth, directions, task.model.trained_cameras(task.cameras), photos)
+    torch.testing.assert_close(after, before)
+
+
 def test_depth_maps_make_up_for_photos(
     cli: Callable[..., Any], few_photos: Path, small_field: list[str], tmp_path: Path
 ):

@@ -69,10 +69,14 @@ def test_masks_keep_what_moved_out_of_the_scene(cli: Cli, capture: Capture, smal
         assert "masks" not in evaluation_of(tmp_path / name)["protocol"]
 
 
-def test_the_protocol_says_what_does_not_count(cli: Cli, capture: Capture, small_field: list[str], tmp_path: Path):
+@pytest.mark.parametrize("memory", [(), ("--memory", "100KiB")])
+def test_the_protocol_says_what_does_not_count(
+    cli: Cli, capture: Capture, small_field: list[str], tmp_path: Path, memory: tuple[str, ...]
+):
     folder = capture()
     spoil(photos_in(folder / "train"))
-    assert cli("nerf", folder, "--runs", tmp_path, "--steps", 2, "--quiet", *small_field, "--name", "all").code == 0
+    line = ("nerf", folder, "--runs", tmp_path, "--steps", 2, "--quiet", *small_field, "--name", "all", *memory)
+    assert cli(*line).code == 0
     protocol = evaluation_of(tmp_path / "all")["protocol"]
     assert protocol["masks"].startswith("11.1 % of the held-out pixels do not count")
     assert "of all pixels that count" in protocol["psnr"]

@@ -57,6 +57,26 @@ def test_a_killed_run_is_resumed_to_the_same_weights(
     assert not list(run.rglob("*.partial*"))
 
 
+def test_a_killed_run_that_learns_cameras_and_codes_is_resumed_to_the_same_weights(
+    spawn: Spawn, photos: Path, small_field: list[str], tmp_path: Path
+):
+    """From a pool of pixels that is drawn anew on the way."""
+    line = ["nerf", str(photos), "--runs", str(tmp_path), "--steps", "260", "--memory", "100KiB", *small_field]
+    line += ["--refine-poses", "lenses", "--appearance", "code", "--quiet"]
+    assert main([*line, "--name", "whole"]) == 0
+    run = tmp_path / "killed"
+    checkpoint = run / "checkpoint" / "latest.safetensors"
+    kill_after_a_checkpoint(spawn(*line, "--name", "killed", "--checkpoint-seconds", 1.5), checkpoint)
+    facts = load_checkpoint(checkpoint).facts
+    assert 0 < facts["step"] < 260
+    assert main(["resume", str(run), "--quiet"]) == 0
+    assert load_checkpoint(checkpoint).facts["task"]["rays_drawn"] > 24 * 48 * 48  # another choice was due
+    assert different(tmp_path / "whole", run) == []
+    learned = weights(run)
+    assert {"model.refinement.poses", "model.refinement.lenses", "model.appearance.codes"} <= set(learned)
+    assert all(learned[f"model.{name}"].any() for name in ("refinement.poses", "refinement.lenses", "appearance.codes"))
+
+
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 def test_threads_change_nothing_and_seeds_do(spawn: Spawn, photos: Path, small_field: list[str], tmp_path: Path):
     line = ["nerf", str(photos), "--runs", str(tmp_path), "--steps", "70", "--quiet", *small_field, "--name"]

@@ -335,3 +335,24 @@ def test_the_survey_is_the_distance_to_the_nearest_occupied_block(occupancy: str
             edge = torch.minimum(places + 1, torch.tensor([8, 8, 4]) - places).amin(1)
             distance = torch.minimum(distance, edge)
         assert torch.equal(room[cascade].view(-1).long(), distance)
+
+
+@on_cpu_backends
+def test_rays_that_are_no_numbers_enter_no_box_and_end(backend: str):
+    rays = make_rays(1)
+    for origins, directions in ((rays.origins * math.nan, rays.directions), (rays.origins, rays.directions * math.nan)):
+        broken = Rays(origins, directions)
+        places, leave = load(backend).enter(broken, 1.0, Stepping(0.01), 0.0, None)
+        assert not (leave > 0.0).any()
+        reached, bits = torch.zeros(len(broken), dtype=torch.long), make_bits("full", 1)
+        room = load(backend).survey(bits, RESOLUTION, 1)
+        alive = torch.arange(len(broken))
+        found = load(backend).advance(
+            broken, alive, places, leave, reached, bits, RESOLUTION, 1, room, Stepping(0.01), 8
+        )
+        assert len(found) == 0
+
+
+def test_a_jitter_of_another_length_is_refused():
+    with pytest.raises(ValueError, match="Every ray needs its own jitter: found 3 for"):
+        load("numba").enter(make_rays(1), 1.0, Stepping(0.01), 0.0, torch.rand(3))

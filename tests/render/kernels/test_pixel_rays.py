@@ -88,3 +88,10 @@ def test_gradients_reach_the_cameras_with_every_backend(learned: str) -> None:
         assert parameter.grad.abs().max() > 0.0
         slopes.append(parameter.grad)
     assert torch.equal(*slopes)
+
+
+@pytest.mark.parametrize("index", [-1, 8, 10**6])
+def test_a_camera_that_is_not_there_is_refused(index: int) -> None:
+    cameras = BATCHES["perspective lenses mixed"]
+    with pytest.raises(IndexError, match=f"camera {index} of 8"):
+        cameras.rays(torch.ones(2, 2), torch.tensor([0, index]), backend="numba")
