@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
+
+_BLOCK_BITS = 6  # a table entry for 64 pixels: an eighth of a byte a pixel
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,23 @@ class PixelRuns:
 
     def places(self, numbers: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
         """Where the chosen pixels of these numbers, each in [0, len), lie in the row."""
-        runs = torch.searchsorted(self.before[1:], numbers, right=True)
-        return self.shift.index_select(0, runs).add_(numbers)
+        found = self._block_places.index_select(0, numbers >> _BLOCK_BITS)
+        split = (found < 0).nonzero()[:, 0]
+        found.add_(numbers & ((1 << _BLOCK_BITS) - 1))
+        return found.index_copy_(0, split, self._searched(numbers.index_select(0, split)))
+
+    def _searched(self, numbers: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+        return self.shift.index_select(0, self._runs_of(numbers)).add_(numbers)
+
+    def _runs_of(self, numbers: Int[Tensor, "n"]) -> Int[Tensor, "n"]:
+        return torch.searchsorted(self.before[1:], numbers, right=True)
+
+    @cached_property
+    def _block_places(self) -> Int[Tensor, "blocks"]:
+        """Where each block of chosen pixels begins: most lie in one run and need no search; -1 where they do not."""
+        firsts = torch.arange(0, len(self), 1 << _BLOCK_BITS)
+        lasts = (firsts + ((1 << _BLOCK_BITS) - 1)).clamp(max=len(self) - 1)
+        return torch.where(self._runs_of(firsts) == self._runs_of(lasts), self._searched(firsts), -1)
 
     def within(self, first: int, last: int) -> Bool[Tensor, "pixels"]:
         """Which of the pixels `first` to `last - 1` are chosen."""

@@ -43,6 +43,15 @@ def test_joined_runs_are_those_of_the_joined_images() -> None:
     assert joined.within(3, 3).tolist() == []
 
 
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.999])
+def test_pixels_are_found_within_runs_of_all_lengths(share: float) -> None:
+    mask = np.random.default_rng(1).random((300, 70)) < share
+    mask[100:150] = True
+    runs = PixelRuns.of_mask(mask)
+    numbers = torch.randperm(len(runs), generator=torch.Generator().manual_seed(0))
+    assert runs.places(numbers).tolist() == np.flatnonzero(mask)[numbers.numpy()].tolist()
+
+
 def test_runs_cost_little() -> None:
     """A hole of any shape in a photo of full HD costs two numbers a row."""
     mask = np.ones((1080, 1920), dtype=bool)
