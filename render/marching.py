@@ -78,6 +78,12 @@ class Marcher:
             limit,
         )
 
+    def going_on(
+        self, samples: Samples, limit: int, transmittance: Float[Tensor, " alive"], least: float
+    ) -> Int[Tensor, " going_on"]:
+        """Which of the rays of a round take part in the next: those that found `limit` samples and are not opaque."""
+        return self._kernel.going_on(samples.ray_starts, limit, transmittance, least)
+
     def merge(self, rounds: list[Round]) -> Samples:
         """The samples that rounds kept, sorted by ray and within a ray by round; there is at least one round."""
         return self._kernel.merge(rounds, len(self.rays))
@@ -132,8 +138,7 @@ def visible_samples(
                 least_transmittance=thinning.least_transmittance,
             )
             rounds.append(Round(samples, keep, features))
-        going_on = (samples.ray_starts.diff() == limit) & (arriving > thinning.least_transmittance)
-        going_on = going_on.nonzero().view(-1)
+        going_on = marcher.going_on(samples, limit, arriving, thinning.least_transmittance)
         alive, arriving = alive.index_select(0, going_on), arriving.index_select(0, going_on)
         limit += limit // 2
     kept = marcher.merge(rounds) if rounds else _none(marcher.rays)

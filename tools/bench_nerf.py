@@ -37,7 +37,7 @@ _PARTS = {
     "networks forward": ("mlp forward",),
     "networks backward": ("mlp backward",),
     "optimiser": ("adam step",),
-    "march": ("march advance", "march merge", "march survey", "composite thin"),
+    "march": ("march advance", "march merge", "march survey", "march going_on", "composite thin"),
     "compositing": ("composite forward", "composite backward"),
     "occupancy": ("occupancy observe", "occupancy cells_of", "occupancy pack", "occupancy spread"),
 }

@@ -73,6 +73,13 @@ def advance(
     return Samples(*(torch.from_numpy(array) for array in (spans[0], spans[1], indices, starts, positions)))
 
 
+def going_on(ray_starts: Tensor, limit: int, transmittance: Tensor, least: float) -> Tensor:
+    """The rays that found `limit` samples and are not opaque; see the reference."""
+    found = np.empty(len(transmittance), np.int64)
+    count = _going_on(ray_starts.numpy(), limit, transmittance.numpy(), np.float32(least), found)
+    return torch.from_numpy(found[:count])
+
+
 def merge(rounds: list[Round], rays: int) -> Samples:
     """The samples that were kept, sorted by ray; see the reference."""
     starts = np.zeros(rays + 1, np.int64)
@@ -188,6 +195,15 @@ def _place(t, smallest, cone, largest):
         return t / smallest
     near, far = smallest / cone, largest / cone
     return 1.0 / cone + math.log(min(t, far) / near) / cone + max(t - far, 0.0) / largest
+
+
+@exact
+def _going_on(ray_starts, limit, transmittance, least, found):
+    count = 0
+    for ray in range(len(transmittance)):
+        found[count] = ray
+        count += ray_starts[ray + 1] - ray_starts[ray] == limit and transmittance[ray] > least
+    return count
 
 
 @exact_parallel

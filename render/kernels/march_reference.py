@@ -102,6 +102,13 @@ def advance(
     )
 
 
+def going_on(
+    ray_starts: Int[Tensor, " alive_plus_1"], limit: int, transmittance: Float[Tensor, " alive"], least: float
+) -> Int[Tensor, " going_on"]:
+    """The rays, by their number in the round, that found `limit` samples and let more than `least` of the light by."""
+    return ((ray_starts.diff() == limit) & (transmittance > least)).nonzero().view(-1)
+
+
 def survey(bits: UInt8[Tensor, " bytes"], resolution: int, cascades: int) -> Tensor:
     """What a backend wants to know of the bits before it marches: here nothing."""
     del resolution, cascades

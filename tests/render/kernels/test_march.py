@@ -356,3 +356,13 @@ def test_rays_that_are_no_numbers_enter_no_box_and_end(backend: str):
 def test_a_jitter_of_another_length_is_refused():
     with pytest.raises(ValueError, match="Every ray needs its own jitter: found 3 for"):
         load("numba").enter(make_rays(1), 1.0, Stepping(0.01), 0.0, torch.rand(3))
+
+
+@pytest.mark.parametrize("count", [0, 1, 500])
+def test_rays_that_go_on_are_the_reference_s(count: int):
+    generator = torch.Generator().manual_seed(count)
+    starts = torch.cat([torch.zeros(1, dtype=torch.long), torch.randint(0, 4, (count,), generator=generator).cumsum(0)])
+    light = torch.rand(count, generator=generator).round(decimals=1)
+    found, truth = (load(backend).going_on(starts, 3, light, 0.5) for backend in CPU_BACKENDS)
+    assert torch.equal(found, truth)
+    assert count < 2 or 0 < len(found) < count
