@@ -121,3 +121,15 @@ def test_ssim_where_only_the_border_counts():
 def test_masks_that_leave_nothing_or_do_not_fit_are_refused(kept: torch.Tensor):
     with pytest.raises(ValueError, match="need a mask of their size that leaves at least one pixel"):
         psnr(picture(), picture(), kept)
+
+
+@pytest.mark.parametrize("size", [(11, 11), (40, 13), (300, 1000), (273, 1000), (1000, 300)])
+def test_similarity_by_strips_is_that_of_the_whole_picture(size: tuple[int, int]):
+    from torchmetrics.functional.image import structural_similarity_index_measure
+
+    generator = torch.Generator().manual_seed(0)
+    one = torch.rand(*size, 3, generator=generator)
+    other = (one + 0.1 * torch.rand(*size, 3, generator=generator)).clamp(0.0, 1.0)
+    first, second = (image.permute(2, 0, 1)[None] for image in (one, other))
+    whole = structural_similarity_index_measure(first, second, kernel_size=11, sigma=1.5, data_range=1.0)
+    assert ssim(one, other) == pytest.approx(float(whole), abs=1e-6)
