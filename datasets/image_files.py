@@ -87,10 +87,12 @@ def read_image(
     try:
         with Image.open(path) as image:
             # By way of RGBA where there is transparency: a palette's transparent entries are seen only there.
-            pixels = image.convert("RGBA" if channels == 4 else "RGB")
+            wanted = "RGBA" if channels == 4 else "RGB"
+            # Converting to what it is already would be a copy of the whole picture.
+            pixels = image if image.mode == wanted and "transparency" not in image.info else image.convert(wanted)
+            return np.asarray(_reduced(pixels, reduce) if reduce > 1 else pixels)
     except DECODER_ERRORS as error:
         raise ImageFileError(_unreadable(name or str(path), error)) from error
-    return np.asarray(_reduced(pixels, reduce) if reduce > 1 else pixels)
 
 
 def reduced_pixels(

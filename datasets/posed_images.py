@@ -1,6 +1,6 @@
 """Posed photographs in memory: one flat tensor of bytes for their pixels, and the cameras that saw them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..render.cameras import Cameras
 from ..render.similarity import Similarity
+from .image_files import reduced_pixels
 from .pixel_pool import PixelPool
 from .pixel_runs import PixelRuns
 from .pixel_store import read_pixels, read_scene_depth
@@ -51,8 +52,12 @@ class PosedImages:
     def __len__(self) -> int:
         return len(self.names)
 
-    def image(self, i: int) -> UInt8[Tensor, "height width channels"]:
+    def image(self, i: int, *, reduce: int = 1) -> UInt8[Tensor, "height width channels"]:
         """One image: a view of the pixels, or decoded now.
+
+        Args:
+            i: Which.
+            reduce: Averages squares of this side to one pixel, as `read_image` does.
 
         Raises:
             ImageFileError: if it is decoded now, and its file is no longer what it was.
@@ -61,9 +66,12 @@ class PosedImages:
             raise IndexError(f"image {i} of {len(self)}")
         i %= len(self)
         if self.pool is not None:
-            return torch.from_numpy(read_pixels(self.pool.views[i], self.pixels.shape[1]).copy())
+            view = self.pool.views[i]
+            view = replace(view, reduce=view.reduce * reduce)
+            return torch.from_numpy(read_pixels(view, self.pixels.shape[1]).copy())
         width, height = self.cameras.sizes[i].tolist()
-        return self.pixels[int(self.first_pixel[i]) : int(self.first_pixel[i + 1])].view(height, width, -1)
+        pixels = self.pixels[int(self.first_pixel[i]) : int(self.first_pixel[i + 1])].view(height, width, -1)
+        return pixels if reduce == 1 else torch.from_numpy(reduced_pixels(pixels.numpy(), reduce).copy())
 
     def kept_in(self, i: int) -> Bool[Tensor, "height width"] | None:
         """Which pixels of one image count; None: all of all images."""

@@ -9,11 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..datasets import PosedImages
-from ..datasets.image_files import reduced_pixels
 from .alignment import ALIGNMENT_STEPS, aligned_camera
 from .depth_supervision import depth_error
 from .metrics import score
@@ -86,10 +84,10 @@ def score_view(task: NerfTask, index: int) -> ScoredView:
     """Renders and scores one held-out view."""
     views = task.scene.test
     behind, factor = task.scoring_background, _reduction(views, index)
-    camera, photo = aligned_camera(task, index), views.image(index)
+    camera, photo = aligned_camera(task, index), views.image(index, reduce=factor)
     kept, depth = views.kept_in(index), views.depth_in(index)
     if factor > 1:
-        camera, photo = camera.reduced(factor), torch.from_numpy(reduced_pixels(photo.numpy(), factor).copy())
+        camera = camera.reduced(factor)
         if kept is not None:
             squares = _squares(kept, factor).transpose(1, 2).flatten(2)
             kept = squares.all(dim=2) if bool(squares.all(dim=2).any()) else squares.any(dim=2)

@@ -119,6 +119,8 @@ def test_a_pool_s_samples_fit_and_its_images_are_the_files(monkeypatch: pytest.M
     assert_samples_fit(images)
     for i in range(len(images)):
         assert torch.equal(images.image(i), whole.image(i))
+        assert torch.equal(images.image(i, reduce=2), whole.image(i, reduce=2))
+    assert whole.image(0, reduce=3).shape[:2] == tuple(size // 3 for size in whole.image(0).shape[:2])
 
 
 def test_a_pool_holds_every_image_s_share(monkeypatch: pytest.MonkeyPatch, mixed_sizes: Path) -> None:
