@@ -14,7 +14,7 @@ from torch import Tensor
 from ..datasets import PosedImages
 from .alignment import ALIGNMENT_STEPS, aligned_camera
 from .depth_supervision import depth_error
-from .metrics import score
+from .metrics import exposed_psnr, score
 from .nerf import NerfTask
 from .pictures import error_image, side_by_side, striped, write_png
 from .radiance_model import blend
@@ -28,6 +28,7 @@ _BACKGROUNDS = {
 }
 
 
+_MEAN_PHOTO = "of the mean training photo; exposed_psnr is that of the right half, with gains fitted on the left half"
 _MOST_PIXELS = 4_000_000
 _DEPTH_ERROR = "mean absolute error of the distance along the ray, units of the poses, where a depth map knows it"
 _MASKED_SSIM = "; mean over the pixels that count, windows that reach into ignored ones find the photo there"
@@ -96,6 +97,8 @@ def score_view(task: NerfTask, index: int) -> ScoredView:
     render = picture["color"].clamp(0.0, 1.0).cpu()
     target = blend(photo, behind.cpu())
     scores = score(render, target, kept)
+    exposed = None if task.model.appearance is None else exposed_psnr(render, target, kept)
+    scores |= {} if exposed is None else {"exposed_psnr": exposed}
     if depth is not None:
         scores |= depth_error(camera, depth, kept, picture["depth"], scale=task.scene.scene_from_world.scale)
     return ScoredView(views.names[index], scores, target, render, kept)
@@ -116,7 +119,7 @@ def protocol(task: NerfTask) -> dict[str, str]:
         "weights": f"running average, decay {average} per step" if average else "the last step's",
         "crop": "none",
         "poses": _poses(config.refine_poses),
-        "appearance": "the same in all photos" if config.appearance == "off" else "of the mean training photo",
+        "appearance": "the same in all photos" if config.appearance == "off" else _MEAN_PHOTO,
     }
 
 

@@ -38,6 +38,34 @@ def psnr(
     return min(-10 * math.log10(squared_error), HIGHEST_PSNR) if squared_error > 0 else HIGHEST_PSNR
 
 
+def exposed_psnr(
+    predicted: Float[Tensor, "height width 3"],
+    target: Float[Tensor, "_ _ 3"],
+    kept: Bool[Tensor, "_ _"] | None = None,
+) -> float | None:
+    """PSNR of the right half, after every channel was multiplied by what fits the left half best.
+
+    For scenes whose photos are exposed differently: nothing tells how a new one will be. After Martin-Brualla et al.
+    2021 ("NeRF in the Wild"), section 4.1, with a gain in place of their code.
+
+    Returns:
+        Decibels; None where a half has no pixel that counts.
+
+    Raises:
+        ValueError: As `psnr`.
+    """
+    _check(predicted, target, kept)
+    middle = predicted.shape[1] // 2
+    counts = torch.ones(predicted.shape[:2], dtype=torch.bool) if kept is None else kept
+    left, right = counts.clone(), counts.clone()
+    left[:, middle:], right[:, :middle] = False, False
+    if not bool(left.any() and right.any()):
+        return None
+    seen, photo = predicted[left].double(), target[left].double()
+    gains = (seen * photo).sum(dim=0) / seen.square().sum(dim=0).clamp(min=1e-12)
+    return psnr((predicted * gains.to(predicted.dtype)).clamp(0.0, 1.0), target, right)
+
+
 def ssim(
     predicted: Float[Tensor, "height width 3"],
     target: Float[Tensor, "_ _ 3"],

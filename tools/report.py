@@ -250,12 +250,20 @@ def _settings(content: ReportContent) -> str:
     return f"<h2>Settings and versions</h2>{parts}" if parts else ""
 
 
+_SCORES = {
+    "psnr": "PSNR, dB",
+    "ssim": "SSIM",
+    "exposed_psnr": "PSNR with fitted exposure, dB",
+    "depth_error": "depth error",
+}
+
+
 def _score_name(name: str) -> str:
-    return {"psnr": "PSNR, dB", "ssim": "SSIM", "depth_error": "depth error"}.get(name, name)
+    return _SCORES.get(name, name)
 
 
 def _value(name: str, value: float) -> str:
-    return f"{value:.2f}" if name == "psnr" else f"{value:.4f}"
+    return f"{value:.2f}" if name.endswith("psnr") else f"{value:.4f}"
 
 
 def _score(name: str, value: float) -> str:

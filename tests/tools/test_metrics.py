@@ -4,7 +4,7 @@ import math
 import pytest
 import torch
 
-from neufield.tools.metrics import HIGHEST_PSNR, psnr, score, ssim
+from neufield.tools.metrics import HIGHEST_PSNR, exposed_psnr, psnr, score, ssim
 
 
 def picture(seed: int = 0, height: int = 24, width: int = 31) -> torch.Tensor:
@@ -133,3 +133,17 @@ def test_similarity_by_strips_is_that_of_the_whole_picture(size: tuple[int, int]
     first, second = (image.permute(2, 0, 1)[None] for image in (one, other))
     whole = structural_similarity_index_measure(first, second, kernel_size=11, sigma=1.5, data_range=1.0)
     assert ssim(one, other) == pytest.approx(float(whole), abs=1e-6)
+
+
+def test_fitted_exposure_takes_gains_from_the_left_half_alone():
+    generator = torch.Generator().manual_seed(0)
+    target = 0.1 + 0.3 * torch.rand(12, 20, 3, generator=generator)
+    darker = target * torch.tensor([0.5, 0.8, 1.6])
+    assert exposed_psnr(darker, target) == HIGHEST_PSNR
+    assert psnr(darker, target) < 20.0
+    darker[:, 10:] *= 0.5
+    halved = exposed_psnr(darker, target)
+    assert halved == pytest.approx(psnr(0.5 * target[:, 10:], target[:, 10:]), abs=1e-3)
+    left_only = torch.zeros(12, 20, dtype=torch.bool)
+    left_only[:, :3] = True
+    assert exposed_psnr(darker, target, left_only) is None
