@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -97,9 +98,16 @@ def capture(photos: Path, tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+def _hear_ctrl_c() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="session")
 def spawn() -> Callable[..., subprocess.Popen[str]]:
-    """Starts the command line in a process of its own, with some environment variables set."""
+    """Starts the command line in a process of its own, with some environment variables set.
+
+    It hears Ctrl-C even if the tests do not, as when a shell has put them into the background.
+    """
 
     def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "neufield.tools.cli", *(str(argument) for argument in arguments)]
@@ -109,6 +117,7 @@ def spawn() -> Callable[..., subprocess.Popen[str]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            preexec_fn=_hear_ctrl_c if os.name == "posix" else None,
         )
 
     return start
