@@ -77,8 +77,8 @@ class RunOptions:
     backend: Backend = "auto"
     """Which kernels run; auto takes the fastest that the device has."""
     memory: str | None = None
-    """How much memory the program may take, e.g. 1GiB. Photos get a quarter of it: of more, a random choice of their
-    pixels is kept, and drawn anew once as many were used."""
+    """About how much memory training may take, e.g. 1GiB; scoring large photos takes more. Photos get a quarter of it:
+    of more, a random choice of their pixels is kept, and drawn anew once as many were used."""
     checkpoint_seconds: float = 60.0
     """Write a checkpoint this often, in seconds of training."""
     force: bool = False

@@ -23,7 +23,7 @@ _OPEN_AFTER = 0.4  # of the training all levels take part at the latest
 _REFRESH_EVERY = 16
 _CAMERA_SLACK = 0.05  # radians by which refined cameras may come to look aside of where they were given
 _CAMERA_FADING = 0.02  # at full rate cameras never come to rest, and blur what they should sharpen
-_REFINED_FROM = 200  # steps: before it nothing is there that a camera could be compared with
+REFINED_FROM = 200  # steps: before it nothing is there that a camera could be compared with
 _EXPLORED_CELLS = 1 << 14
 _ALL_CELLS_AT_ONCE = 1 << 21
 _QUICK_VIEWS, _QUICK_PIXELS = 8, 40_000
@@ -105,7 +105,7 @@ class NerfTask:
         facts = self.facts()
         bits = self.model.occupancy.bits.clone()
         values = self.model.occupancy.values.clone()
-        losses = self._losses(step=_REFINED_FROM, coarseness=64.0, rays=_FEWEST_RAYS)
+        losses = self._losses(step=REFINED_FROM, coarseness=64.0, rays=_FEWEST_RAYS)
         sum(losses.values()).backward()  # pyright: ignore[reportAttributeAccessIssue]
         self._explore(self.model.occupancy.all_cells()[:64])
         self.model.zero_grad()
@@ -160,7 +160,7 @@ class NerfTask:
         """What the pixels see; from some step on the cameras learn from it."""
         refinement, appearance = self.model.refinement, self.model.appearance
         codes = None if appearance is None else appearance.codes_of(photos)
-        if refinement is None or step < _REFINED_FROM:
+        if refinement is None or step < REFINED_FROM:
             return Rays(*self.cameras.rays(pixels, photos), codes)
         return Rays(*refinement.rays(self.cameras, pixels, photos), codes)
 

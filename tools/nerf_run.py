@@ -15,7 +15,7 @@ from .errors import RunError
 from .evaluate import Evaluation, evaluate, write_evaluation
 from .fitting import Fitter
 from .memory_size import parse_bytes
-from .nerf import NerfTask, fit_settings, resolved
+from .nerf import REFINED_FROM, NerfTask, fit_settings, resolved
 from .nerf_report import report_content
 from .path_video import write_path_video
 from .progress import Progress
@@ -47,6 +47,8 @@ def start(config: NerfConfig) -> str:
         _require_comparable(run, config, scene, other)
     for note in scene.notes:
         progress.say(f"Note: {note}")
+    if config.refine_poses != "off" and config.steps is not None and config.steps <= REFINED_FROM:
+        progress.say(f"Note: cameras are refined from step {REFINED_FROM} on; this run ends before it.")
     photos = f"{len(scene.train)} photos to train on, {len(scene.test)} held out"
     progress.say(f"{scene.name}: {photos} ({scene.split_rule}), {scene.format}.")
     with quiet_torch_threads(device):

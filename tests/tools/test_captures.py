@@ -192,6 +192,13 @@ def test_refined_cameras_of_reduced_photos_fit_their_files(
     assert torch.equal(found.sizes, given.sizes)
 
 
+def test_a_run_that_ends_before_its_cameras_are_refined_says_so(
+    cli: Cli, photos: Path, small_field: list[str], tmp_path: Path
+):
+    line = ("nerf", photos, "--runs", tmp_path, "--refine-poses", "poses", *small_field)
+    assert "cameras are refined from step 200 on; this run ends before it" in cli(*line, "--steps", 2).out
+
+
 def test_a_fisheye_lens_is_named_before_training(cli: Cli, capture: Callable[..., Path], tmp_path: Path):
     folder = capture(camera_model="OPENCV_FISHEYE")
     said = cli("nerf", folder, "--runs", tmp_path / "runs", "--steps", 5, "--refine-poses", "lenses")
