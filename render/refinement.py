@@ -10,8 +10,7 @@ from .camera_models import Lens, newton_plane
 from .cameras import Cameras
 
 _DAMPING = 0.1
-LENS_TERMS = 3
-"""Corrections of a lens: of the logarithm of its focal length, of k1 and of k2."""
+_LENS_TERMS = 3  # corrections of the logarithm of the focal length, of k1 and of k2
 
 
 class CameraRefinement(nn.Module):
@@ -46,7 +45,7 @@ class CameraRefinement(nn.Module):
             raise ValueError(f"Camera {camera} has a fisheye lens: its poses can be refined, its lens cannot.")
         lenses, lens_of_camera = torch.unique(_lens_rows(cameras), dim=0, return_inverse=True)
         self.poses = nn.Parameter(torch.zeros(len(cameras), 6))
-        self.lenses = nn.Parameter(torch.zeros(len(lenses), LENS_TERMS)) if lens else None
+        self.lenses = nn.Parameter(torch.zeros(len(lenses), _LENS_TERMS)) if lens else None
         self.register_buffer("lens_of_camera", lens_of_camera, persistent=False)
         self.register_buffer("lens_rows", lenses, persistent=False)
         self.register_buffer("pose_from_learned", _preconditioners(cameras).float(), persistent=False)

@@ -76,7 +76,9 @@ def _without_command(arguments: list[str]) -> int:
     if first in ("", "-h", "--help"):
         print(_USAGE.format(commands="\n".join(f"  {key:<12}{text}" for key, text in _COMMANDS.items())))
         return 0 if first else 2
-    print(f"neufield: there is no command {first!r}. Try: neufield --help", file=sys.stderr)
+    longer = [f"neufield {name}" for name in _COMMANDS if name.startswith(f"{first} ")]
+    remedy = " or ".join(longer) if longer else "neufield --help"
+    print(f"neufield: there is no command {first!r}. Try: {remedy}", file=sys.stderr)
     return 2
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from neufield.datasets import DataError, inspect_folder, load_posed_scene
+
 SIZE = (12, 8)
 FOCAL = 10.0
 
@@ -190,3 +192,19 @@ def _llff_row(pose: np.ndarray) -> np.ndarray:
     right, down, forward, position = pose.T
     size_and_focal = np.array([SIZE[1], SIZE[0], FOCAL])
     return np.concatenate([np.stack([down, right, -forward, position, size_and_focal], axis=1).ravel(), [2.0, 6.0]])
+
+
+@pytest.fixture
+def assert_refused() -> Callable[..., None]:
+    """Asserts that loading a folder fails in one way, and that inspecting it says the same."""
+
+    def check(folder: Path, kind: type[DataError], *texts: str) -> None:
+        with pytest.raises(kind) as caught:
+            load_posed_scene(folder)
+        problems = inspect_folder(folder).problems
+        assert len(problems) == 1
+        for text in texts:
+            assert text in str(caught.value)
+            assert text in problems[0]
+
+    return check

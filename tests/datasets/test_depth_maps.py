@@ -13,6 +13,7 @@ from neufield.datasets import DataError, PosedScene, inspect_folder, load_posed_
 from neufield.datasets import errors as kinds
 
 Write = Callable[..., Path]
+Refused = Callable[..., None]
 COUNT = 10
 STEPS = np.arange(96, dtype=np.uint16).reshape(8, 12) * 50  # 0: unknown
 
@@ -218,18 +219,8 @@ def test_it_is_said_that_the_unit_was_not_checked(write_transforms: Write) -> No
     assert unit_notes(folder) == [few]
 
 
-def assert_refused(folder: Path, kind: type[DataError], *texts: str) -> None:
-    with pytest.raises(kind) as caught:
-        load_posed_scene(folder)
-    problems = inspect_folder(folder).problems
-    assert len(problems) == 1
-    for text in texts:
-        assert text in str(caught.value)
-        assert text in problems[0]
-
-
 @pytest.mark.parametrize("ending", ["png", "npy"])
-def test_a_map_of_another_size(write_transforms: Write, ending: str) -> None:
+def test_a_map_of_another_size(write_transforms: Write, ending: str, assert_refused: Refused) -> None:
     folder = with_depth(write_transforms, ending=ending)
     write_numbers(folder / f"depth/4.{ending}", STEPS[:6])
     text = f"depth/4.{ending}: expected 12x8 pixels as images/004.png has, whose depth map it is, found 12x6; make the"
@@ -237,20 +228,20 @@ def test_a_map_of_another_size(write_transforms: Write, ending: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["depth_file_path", "depth_path"])
-def test_a_map_that_is_not_there(write_transforms: Write, key: str) -> None:
+def test_a_map_that_is_not_there(write_transforms: Write, key: str, assert_refused: Refused) -> None:
     folder = with_depth(write_transforms, key=key, integer_depth_scale=0.001)
     (folder / "depth/4.png").unlink()
     text = f"transforms.json, frame 4: expected the depth map 'depth/4.png' ('{key}') in {folder}, found nothing; copy"
     assert_refused(folder, kinds.FormatError, text)
 
 
-def test_a_map_outside_the_folder(write_transforms: Write) -> None:
+def test_a_map_outside_the_folder(write_transforms: Write, assert_refused: Refused) -> None:
     folder = write_transforms(frames={4: {"depth_file_path": "../secret.png"}})
     write_numbers(folder.parent / "secret.png", STEPS)
     assert_refused(folder, kinds.UnsafePathError, f"transforms.json, frame 4: expected a path inside {folder}")
 
 
-def test_two_maps_of_one_photo(write_transforms: Write) -> None:
+def test_two_maps_of_one_photo(write_transforms: Write, assert_refused: Refused) -> None:
     folder = with_depth(write_transforms)
     frames = {i: {"depth_file_path": f"depth/{i}.png", "depth_path": f"depth/{i}.png"} for i in range(COUNT)}
     write_transforms(frames=frames, integer_depth_scale=0.001)
@@ -261,7 +252,7 @@ def test_two_maps_of_one_photo(write_transforms: Write) -> None:
     assert_refused(folder, kinds.FormatError, text, "remove one of the keys")
 
 
-def test_a_map_of_8_bits(write_transforms: Write) -> None:
+def test_a_map_of_8_bits(write_transforms: Write, assert_refused: Refused) -> None:
     folder = with_depth(write_transforms)
     write_numbers(folder / "depth/4.png", (STEPS // 50).astype(np.uint8))
     text = "depth/4.png: expected one number of 16 bits per pixel, found pixels of type L; save it as 16-bit PNG"
@@ -269,7 +260,7 @@ def test_a_map_of_8_bits(write_transforms: Write) -> None:
 
 
 @pytest.mark.parametrize("numbers", [np.zeros((8, 12, 3)), np.zeros(5), np.array([["a"]])])
-def test_arrays_that_are_no_maps(write_transforms: Write, numbers: np.ndarray) -> None:
+def test_arrays_that_are_no_maps(write_transforms: Write, numbers: np.ndarray, assert_refused: Refused) -> None:
     folder = with_depth(write_transforms, ending="npy")
     np.save(folder / "depth/4.npy", numbers)
     text = "depth/4.npy: expected a number for every row and column of its photo, found"
@@ -286,7 +277,7 @@ def test_arrays_that_are_no_maps(write_transforms: Write, numbers: np.ndarray) -
     ],
 )
 def test_a_map_that_is_cut_short(
-    write_transforms: Write, ending: str, length: int, kind: type[DataError], text: str
+    write_transforms: Write, ending: str, length: int, kind: type[DataError], text: str, assert_refused: Refused
 ) -> None:
     folder = with_depth(write_transforms, ending=ending)
     path = folder / f"depth/4.{ending}"

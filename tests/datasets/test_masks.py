@@ -9,10 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from neufield.datasets import DataError, PosedScene, inspect_folder, load_posed_scene, pixel_pool
+from neufield.datasets import PosedScene, inspect_folder, load_posed_scene, pixel_pool
 from neufield.datasets import errors as kinds
 
 Write = Callable[..., Path]
+Refused = Callable[..., None]
 HOLE = np.zeros((8, 12), dtype=bool)
 HOLE[2:5, 3:9] = True
 
@@ -175,24 +176,14 @@ def test_sizes_that_do_not_divide() -> None:
         assert np.flatnonzero(_touched(mark, (3, 1))).tolist() == touched
 
 
-def assert_refused(folder: Path, kind: type[DataError], *texts: str) -> None:
-    with pytest.raises(kind) as caught:
-        load_posed_scene(folder)
-    problems = inspect_folder(folder).problems
-    assert len(problems) == 1
-    for text in texts:
-        assert text in str(caught.value)
-        assert text in problems[0]
-
-
-def test_a_mask_of_another_size(write_transforms: Write) -> None:
+def test_a_mask_of_another_size(write_transforms: Write, assert_refused: Refused) -> None:
     folder = with_mask_paths(write_transforms, {4: HOLE})
     write_mask(folder / "masks/4.png", HOLE[:6])
     text = "masks/4.png: expected 12x8 pixels as images/004.png has, whose mask it is, found 12x6; make the mask in"
     assert_refused(folder, kinds.ImageSizeError, text)
 
 
-def test_a_mask_that_is_not_there(write_transforms: Write) -> None:
+def test_a_mask_that_is_not_there(write_transforms: Write, assert_refused: Refused) -> None:
     folder = with_mask_paths(write_transforms, {4: HOLE})
     (folder / "masks/4.png").unlink()
     text = f"transforms.json, frame 4: expected the mask 'masks/4.png' ('mask_path') in {folder}, found nothing; copy"
@@ -200,18 +191,18 @@ def test_a_mask_that_is_not_there(write_transforms: Write) -> None:
 
 
 @pytest.mark.parametrize("path", ["../secret.png", "/etc/hostname"])
-def test_a_mask_outside_the_folder(write_transforms: Write, path: str) -> None:
+def test_a_mask_outside_the_folder(write_transforms: Write, path: str, assert_refused: Refused) -> None:
     folder = write_transforms(frames={4: {"mask_path": path}})
     write_mask(folder.parent / "secret.png", HOLE)
     assert_refused(folder, kinds.UnsafePathError, f"transforms.json, frame 4: expected a path inside {folder}")
 
 
-def test_a_mask_that_is_no_text(write_transforms: Write) -> None:
+def test_a_mask_that_is_no_text(write_transforms: Write, assert_refused: Refused) -> None:
     text = "transforms.json, frame 4: expected 'mask_path' to be a text, found 3"
     assert_refused(write_transforms(frames={4: {"mask_path": 3}}), kinds.FormatError, text)
 
 
-def test_two_masks_of_one_photo(write_transforms: Write) -> None:
+def test_two_masks_of_one_photo(write_transforms: Write, assert_refused: Refused) -> None:
     folder = with_mask_paths(write_transforms, {4: HOLE})
     write_mask(folder / "images/dynamic_mask_004.png", HOLE)
     text = "frame 4: expected one mask, found 'mask_path' masks/4.png (black = ignore) and images/dynamic_mask_004.png"
@@ -219,14 +210,14 @@ def test_two_masks_of_one_photo(write_transforms: Write) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 40])
-def test_a_mask_that_cannot_be_read(write_transforms: Write, length: int) -> None:
+def test_a_mask_that_cannot_be_read(write_transforms: Write, length: int, assert_refused: Refused) -> None:
     folder = with_mask_paths(write_transforms, {4: HOLE})
     path = folder / "masks/4.png"
     path.write_bytes(path.read_bytes()[:length])
     assert_refused(folder, kinds.ImageFileError, "masks/4.png: cannot be read as an image", "copy it again")
 
 
-def test_a_mask_of_16_bits(write_transforms: Write) -> None:
+def test_a_mask_of_16_bits(write_transforms: Write, assert_refused: Refused) -> None:
     folder = with_mask_paths(write_transforms, {4: HOLE})
     Image.fromarray((~HOLE).astype(np.uint16) * 65535).save(folder / "masks/4.png")
     assert_refused(folder, kinds.ImageFileError, "masks/4.png: expected 8 bits per channel", "save it as 8-bit PNG")
@@ -248,7 +239,9 @@ def test_photos_that_are_masked_wholly_are_left_out_and_named(write_transforms: 
     ("masked", "found"),
     [(range(10), "found 0 and 0 that can be used; 10 more"), ((0, 8), "found 8 and 0 that can be used; 2 more")],
 )
-def test_masks_that_leave_too_few_photos(write_transforms: Write, masked: list[int], found: str) -> None:
+def test_masks_that_leave_too_few_photos(
+    write_transforms: Write, masked: list[int], found: str, assert_refused: Refused
+) -> None:
     folder = with_mask_paths(write_transforms, dict.fromkeys(masked, HOLE | True))
     text = f"{found} are masked wholly (black = ignore (nerfstudio mask_path)): invert the masks, remove them"
     assert_refused(folder, kinds.TooFewImagesError, "expected at least 2 images to train on and 1 held out", text)

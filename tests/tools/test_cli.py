@@ -55,9 +55,14 @@ def test_version(cli: Cli):
     assert cli("--version") == (0, f"neufield {version('neufield')}\n", "")
 
 
-@pytest.mark.parametrize("line", ["train x", "data", "data chek x", "--nonsense", "Nerf x"])
+@pytest.mark.parametrize("line", ["train x", "--nonsense", "Nerf x"])
 def test_unknown_commands(cli: Cli, line: str):
     assert_refused(cli(*line.split()), f"there is no command {line.split()[0]!r}. Try: neufield --help")
+
+
+@pytest.mark.parametrize("line", ["data", "data chek x", "data --help"])
+def test_half_a_command_is_told_the_other_half(cli: Cli, line: str):
+    assert_refused(cli(*line.split()), "there is no command 'data'. Try: neufield data check or neufield data pose")
 
 
 @pytest.mark.parametrize("command", ["demo", "nerf", "eval", "render", "resume", "data check", "data pose"])
