@@ -97,7 +97,9 @@ def _part_rows(fitter: Fitter) -> list[Row]:
     profile = cProfile.Profile()
     with profile:
         profiled, whole = _timed_steps(fitter)
-    python = max(_python_seconds(profile) - sum(profiled.values()), 0.0) / whole
+    # A share of what lies between kernels in that pass: the machine may have changed its speed since the first one.
+    inside = sum(profiled.values())
+    python = (1.0 - kernels) * min(max(_python_seconds(profile) - inside, 0.0) / (whole - inside), 1.0)
     shares |= {
         "other kernels": kernels - sum(shares.values()),
         "Python between kernels": python,
