@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..datasets.whole_output import whole_file
 from .errors import RunError
-from .whole_file import whole_file
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from .whole_file import whole_file
+from ..datasets.whole_output import whole_file
 
 
 def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], *, fps: float | int = 30) -> int:
