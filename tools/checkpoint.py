@@ -42,6 +42,20 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         aside.chmod(mode)  # safetensors lets nobody but the owner read its files
 
 
+def require_checkpoint(path: Path) -> None:
+    """Refuses a run without a checkpoint.
+
+    Raises:
+        RunError: Says how to train it again.
+    """
+    if not path.is_file():
+        config = path.parents[1] / "config.yaml"
+        raise RunError(
+            f"There is no checkpoint {path}: the run was stopped before its first one. "
+            f"Train it again: `neufield nerf --config {config} --force`."
+        )
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Reads a checkpoint.
 
@@ -50,10 +64,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise RunError(
-            f"There is no checkpoint {path}: the run was stopped before its first one. Train it again with --force."
-        )
+    require_checkpoint(path)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
