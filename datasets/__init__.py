@@ -9,7 +9,7 @@ from .errors import ImageSizeError as ImageSizeError
 from .errors import MissingFolderError as MissingFolderError
 from .errors import MissingPackageError as MissingPackageError
 from .errors import NoPosesError as NoPosesError
-from .errors import OutputFolderError as OutputFolderError
+from .errors import OutputError as OutputError
 from .errors import PhotosError as PhotosError
 from .errors import PoseError as PoseError
 from .errors import TooFewImagesError as TooFewImagesError

@@ -10,6 +10,7 @@ import numpy as np
 
 from .depth_maps import read_depth
 from .errors import DataError
+from .faults import told_once
 from .image_files import large_images_allowed, read_image
 from .loading import PreparedScene, prepare_scene
 from .scene_frame import SceneFrame
@@ -79,26 +80,25 @@ def inspect_folder(folder: Path, *, holdout_every: int = 8, downscale: int = 1) 
         prepared = prepare_scene(folder, faults.append, holdout_every=holdout_every, downscale=downscale)
     except DataError as error:
         faults.append(error)
-    problems = [str(fault) for fault in faults]
     if prepared is not None:
-        problems += _undecodable((*prepared.train, *prepared.test))
-    return _report(folder, prepared, list(dict.fromkeys(problems)))
+        faults += _undecodable((*prepared.train, *prepared.test))
+    return _report(folder, prepared, [str(fault) for fault in told_once(faults)])
 
 
-def _undecodable(views: Sequence[View]) -> list[str]:
-    """Messages on images and depth maps that cannot be decoded to their end."""
+def _undecodable(views: Sequence[View]) -> list[DataError]:
+    """Images and depth maps that cannot be decoded to their end."""
 
-    def fault(view: View) -> str | None:
+    def fault(view: View) -> DataError | None:
         try:
             read_image(view.path, view.name)
             if view.depth:
                 read_depth(view)
         except DataError as error:
-            return str(error)
+            return error
         return None
 
     with large_images_allowed(), ThreadPoolExecutor() as pool:
-        return [message for message in pool.map(fault, views) if message]
+        return [error for error in pool.map(fault, views) if error]
 
 
 def _report(folder: Path, prepared: PreparedScene | None, problems: Sequence[str]) -> DataReport:

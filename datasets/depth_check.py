@@ -44,6 +44,8 @@ def depth_notes(views: Sequence[View], landmarks: Landmarks | None) -> list[str]
     chosen = [with_depth[i] for i in np.linspace(0, len(with_depth) - 1, _LOOKED_AT).round().astype(int)]
     maps = {view.name: (view, read_depth(view)) for view in chosen}
     known = np.mean([(depth > 0.0).mean() for _, depth in maps.values()])
+    if not known and not any((read_depth(view) > 0.0).any() for view in with_depth):
+        return [f"depth maps: {told}; they are of no use, all their pixels are 0, which is unknown: write them again"]
     notes = [f"depth maps: {told}; z along the optical axis; about {100.0 * known:.0f} % of their pixels are known"]
     return notes + _unit_notes(list(maps.values()), landmarks)
 

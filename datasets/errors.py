@@ -45,8 +45,8 @@ class VideoFileError(DataError):
     """A file cannot be read as a video."""
 
 
-class OutputFolderError(DataError):
-    """A folder cannot be written where it was asked for, or something of the user's is in its place."""
+class OutputError(DataError):
+    """A file or folder cannot be written where it was asked for, or something of the user's is in its place."""
 
 
 class MissingPackageError(ValueError):

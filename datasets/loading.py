@@ -11,12 +11,14 @@ import torch
 from .depth_check import depth_notes
 from .depth_maps import require_depth_size
 from .errors import DataError, FormatError, TooFewImagesError
+from .faults import told_once
 from .image_files import read_image_header
 from .masks import mask_notes, mask_rule, require_mask_size, wholly_masked, with_masks
 from .pixel_pool import PixelPool
 from .pixel_runs import PixelRuns
-from .pixel_store import DEPTH_BYTES, default_memory_bytes, first_pixels, is_transparent, load_depth, load_pixels
+from .pixel_store import DEPTH_BYTES, first_pixels, is_transparent, load_depth, load_pixels, machine_memory_bytes
 from .posed_images import PosedImages, PosedScene
+from .poses import same_poses_note
 from .recognition import require_format, several_note
 from .scene_frame import SceneFrame, frame_from_cameras
 from .views import Landmarks, Report, View, cameras_of, lens_for_image
@@ -60,13 +62,16 @@ def load_posed_scene(
     Raises:
         DataError: a subclass named for what is wrong with the data, and a message that says where and what to do.
     """
-    prepared = prepare_scene(folder, _raise, holdout_every=holdout_every, downscale=downscale)
+    faults: list[DataError] = []
+    prepared = prepare_scene(folder, faults.append, holdout_every=holdout_every, downscale=downscale)
+    if faults:
+        raise told_once(faults)[0]
     assert prepared.frame is not None
     transparent = any(is_transparent(view) for view in prepared.maybe_transparent)
     channels = 4 if transparent else 3
     per_pixel = channels + (DEPTH_BYTES if any(view.depth for view in (*prepared.train, *prepared.test)) else 0)
     total = sum(int(first_pixels(part)[-1]) for part in (prepared.train, prepared.test)) * per_pixel
-    allowed = default_memory_bytes() if memory_bytes is None else memory_bytes
+    allowed = machine_memory_bytes() // 2 if memory_bytes is None else memory_bytes
     pooled = allowed if total > allowed else None
     train = _load_images(prepared.train, prepared.frame, channels, pooled)
     test = _load_images(prepared.test, prepared.frame, channels, None if pooled is None else 0)
@@ -88,10 +93,6 @@ def load_posed_scene(
         notes=notes,
         background="alpha" if transparent else "none",
     )
-
-
-def _raise(error: DataError) -> None:
-    raise error
 
 
 def _load_images(views: Sequence[View], frame: SceneFrame, channels: int, pooled: int | None) -> PosedImages:
@@ -131,7 +132,7 @@ def prepare_scene(folder: Path, report: Report, *, holdout_every: int = 8, downs
     train, test = (tuple(view for view in part if not wholly_masked(view)) for part in (train, test))
     if len(train) < _FEWEST_IMAGES or not test:
         report(_too_few(folder, train, test, split_rule, chosen))
-    used_notes = [*mask_notes(chosen), *_depth_notes(chosen, capture.landmarks, report)]
+    used_notes = [*mask_notes(chosen), *_depth_notes(chosen, capture.landmarks, report), *_pose_notes((*train, *test))]
     frame = capture.frame
     if frame is None and train:
         poses = np.stack([view.world_from_camera for view in (*train, *test)])
@@ -229,6 +230,10 @@ def _depth_notes(views: Sequence[View], landmarks: Landmarks | None, report: Rep
     except DataError as error:
         report(error)
         return []
+
+
+def _pose_notes(views: Sequence[View]) -> list[str]:
+    return same_poses_note([view.name for view in views], [view.world_from_camera for view in views])
 
 
 def _ordinal(number: int) -> str:

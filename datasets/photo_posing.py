@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from .errors import MissingFolderError, OutputFolderError, PhotosError
+from .errors import MissingFolderError, OutputError, PhotosError
 from .image_files import IMAGE_ENDINGS
 from .image_pairs import Matching, pairs_to_match, resolved_matching
 from .listed_files import listed
@@ -31,7 +31,7 @@ from .structure_from_motion import (
     write_undistorted,
 )
 from .video_frames import write_sharpest_frames
-from .whole_folder import whole_folder
+from .whole_output import whole_folder
 
 _PHOTOS_FOR_OPENCV = 10
 _LARGEST_SEED = 2**31 - 1  # pycolmap's
@@ -162,18 +162,18 @@ def _require_output(output: Path, source: Path, *, replace: bool) -> bool:
     """Refuses an output that is in the way; returns whether something is to be replaced."""
     there, here = output.resolve(), source.resolve()
     if there == here or there in here.parents or here in there.parents:
-        raise OutputFolderError(f"{output}: expected an output folder apart from {source}; name another by --output")
+        raise OutputError(f"{output}: expected an output folder apart from {source}; name another by --output")
     if not output.exists() and not output.is_symlink():
         return False
     is_folder = output.is_dir() and not output.is_symlink()
     if is_folder and not any(output.iterdir()):
         return True
     if not is_folder or not (output / REPORT_FILE).is_file():
-        raise OutputFolderError(
+        raise OutputError(
             f"{output} exists and was not written by `neufield data pose`; name another folder by --output"
         )
     if not replace:
-        raise OutputFolderError(f"{output} exists; replace it with --force, or name another folder by --output")
+        raise OutputError(f"{output} exists; replace it with --force, or name another folder by --output")
     return True
 
 

@@ -1,5 +1,7 @@
 """Poses as files state them: checked, and turned to OpenCV's camera axes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float64
 
@@ -49,3 +51,18 @@ def _rotation_fault(rotation: np.ndarray) -> str | None:
         scale = np.sqrt(square)
         return f"a rotation scaled by {scale:g}; divide its 3x3 part by that, or apply the scale to the positions"
     return f"a matrix that is off by {error:.3g}; export the poses again"
+
+
+def same_poses_note(names: Sequence[str], poses: Sequence[Float64[np.ndarray, "3 4"]]) -> list[str]:
+    """Says that photos have one pose, which two photos taken by hand never do; empty if none have."""
+    first: dict[bytes, str] = {}
+    pairs: list[tuple[str, str]] = []
+    for name, pose in zip(names, poses, strict=True):
+        earlier = first.setdefault((pose.astype(np.float32) + 0.0).tobytes(), name)
+        if earlier != name:
+            pairs.append((earlier, name))
+    if not pairs:
+        return []
+    earlier, later = pairs[0]
+    told = f"photos with the pose of another one: {len(pairs)}, first {later} (that of {earlier})"
+    return [f"{told}; a photo is there twice, or the poses are wrong"]

@@ -15,7 +15,7 @@ from .posed_images import PosedImages, PosedScene
 from .ray_tracing import Studio, display_from_linear
 from .still_life import GLOSSY_CENTER, GLOSSY_RADIUS, SCENE_RADIUS, still_life
 from .transforms_writer import opengl_pose
-from .whole_folder import whole_folder
+from .whole_output import whole_folder
 
 _FOCAL_PER_SIZE = 1.5
 _DISTANCE = 1.04 * SCENE_RADIUS * math.hypot(1, 2 * _FOCAL_PER_SIZE)  # the whole scene fits into every picture

@@ -89,6 +89,11 @@ class DepthFile:
     source: str
     """Whose convention it follows, e.g. `nerfstudio depth_file_path`."""
 
+    @property
+    def key(self) -> str:
+        """Under which a frame lists it."""
+        return self.source.split()[-1]
+
 
 @dataclass(frozen=True)
 class Landmarks:

@@ -19,7 +19,7 @@ from ..datasets import PosedScene
 from ..fields.kernels import dispatch
 from ..fields.kernels.dispatch import timed_kernels
 from .bench_rows import Row
-from .device import quiet_torch_threads
+from .device import compiling_told, quiet_torch_threads
 from .fitting import Fitter
 from .nerf import NerfTask, fit_settings, resolved
 from .nerf_run import load_scene, open_model, read_config
@@ -68,7 +68,7 @@ def _step_rows(
     config: NerfConfig, scene: PosedScene, run: RunFolder, warm_up_steps: int, repeats: int, progress: Progress
 ) -> list[Row]:
     device, threads = torch.device("cpu"), torch.get_num_threads()
-    with quiet_torch_threads(device):
+    with quiet_torch_threads(device), compiling_told(progress):
         fitters: dict[Backend, Fitter] = {}
         for backend in ("numba", "reference"):
             settings = replace(_settled(resolved(config, scene)), backend=backend, steps=10_000, seconds=None)

@@ -6,8 +6,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..datasets.whole_output import whole_file
 from .nerf_report import versions
-from .whole_file import whole_file
 
 
 @dataclass(frozen=True)

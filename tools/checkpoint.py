@@ -1,7 +1,6 @@
 """Checkpoints: a safetensors file with facts as JSON in its header; written aside, flushed, renamed. No pickle."""
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..datasets.whole_output import whole_file
 from .errors import RunError
-from .whole_file import whole_file
 
 VERSION = 1
 
@@ -24,18 +23,37 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Writes a checkpoint so that `path` always holds a whole one, whenever the machine stops."""
+    """Writes a checkpoint so that `path` always holds a whole one, whenever the machine stops.
+
+    Raises:
+        OutputError, RunError: Nothing can be written there, or the disk is full.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.tensors.items()}
     header = {"format": "neufield", "version": str(VERSION), "facts": json.dumps(checkpoint.facts)}
     with whole_file(path) as aside:
-        aside.touch()
         mode = aside.stat().st_mode
-        save_file(tensors, aside, metadata=header)
+        try:
+            save_file(tensors, aside, metadata=header)
+        except SafetensorError as error:
+            raise RunError(f"The checkpoint {path} cannot be written ({error}); the one before it is kept.") from None
         aside.chmod(mode)  # safetensors lets nobody but the owner read its files
-        _flush(aside)
-    _flush(path.parent)
+
+
+def require_checkpoint(path: Path) -> None:
+    """Refuses a run without a checkpoint.
+
+    Raises:
+        RunError: Says how to train it again.
+    """
+    if not path.is_file():
+        config = path.parents[1] / "config.yaml"
+        raise RunError(
+            f"There is no checkpoint {path}: the run was stopped before its first one. "
+            f"Train it again: `neufield nerf --config {config} --force`."
+        )
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -46,10 +64,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """
     from safetensors import SafetensorError, safe_open
 
-    if not path.is_file():
-        raise RunError(
-            f"There is no checkpoint {path}: the run was stopped before its first one. Train it again with --force."
-        )
+    require_checkpoint(path)
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
@@ -85,11 +100,3 @@ def load_into(targets: dict[str, Tensor], tensors: dict[str, Tensor], prefix: st
             )
         with torch.no_grad():
             target.copy_(found)
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -31,7 +31,7 @@ class RunChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class EvalOptions(RunChoice):
-    """Scores a run on its held-out photos, and writes evaluation.json and report.html anew."""
+    """Scores a run on its held-out photos, and writes evaluation.json, report.html and what the report shows anew."""
 
     against: Path | None = None
     """A finished run on the same data that the report compares this one with."""
@@ -50,14 +50,14 @@ class RenderOptions(RunChoice):
     size: tuple[int, int] | None = None
     """Width and height in pixels; by default that of the photos, at most 400 on the longer side."""
     output: Path | None = None
-    """The video's file, .mp4 or .gif; by default one in the run's outputs/ folder."""
+    """The video's file, .mp4 or .gif; by default turntable.mp4 or interpolate.mp4 in the run's outputs/ folder."""
     force: bool = False
-    """Replace the file that --output names."""
+    """Replace a video that is there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResumeOptions(RunChoice):
-    """Goes on with a run from its last checkpoint."""
+    """Goes on with a run from its last checkpoint; one that is finished is left as it is, if no later end is given."""
 
     seconds: float | None = None
     """Train until this many seconds in all, instead of what the run was given."""
@@ -212,6 +212,7 @@ def bench_command(arguments: list[str]) -> str:
     options = tyro.cli(BenchOptions, prog="neufield bench", args=arguments)
     if options.repeats < 1:
         raise ValueError(f"--repeats must be at least 1, got {options.repeats}.")
+    _require_taken(options)
     from .bench_rows import summary, table, write_json
     from .progress import Progress
 
@@ -234,6 +235,17 @@ def bench_command(arguments: list[str]) -> str:
         write_json(options.json, rows)
     progress.say(table(rows))
     return summary(rows)
+
+
+def _require_taken(options: BenchOptions) -> None:
+    """Refuses options that the chosen part of the benchmark would ignore."""
+    ignored = [name for name in ("data", "background", "seconds") if getattr(options, name) != getattr(_BENCH, name)]
+    if options.part != "nerf" and ignored:
+        told = " and ".join(f"--{name}" for name in ignored)
+        raise ValueError(f"`neufield bench {options.part}` takes no {told}; only `neufield bench nerf` does.")
+
+
+_BENCH = BenchOptions()
 
 
 def data_check_command(arguments: list[str]) -> str:

@@ -21,6 +21,7 @@ class Comparison:
         crop: Where it is: (top, left, side) in pixels.
         crop_psnr: PSNR of each within the crop.
         pictures: (target, this, the other) of the crop, RGB.
+        caveat: In what the runs were scored differently, a sentence; empty where they were scored alike.
     """
 
     names: tuple[str, str]
@@ -29,6 +30,7 @@ class Comparison:
     crop: tuple[int, int, int]
     crop_psnr: tuple[float, float]
     pictures: tuple[Tensor, Tensor, Tensor]
+    caveat: str = ""
 
 
 def compare(names: tuple[str, str], here: list[ScoredView], there: list[ScoredView]) -> Comparison:

@@ -1,11 +1,14 @@
-"""Which device a command runs on, and how many threads torch may use beside the kernels."""
+"""Which device a command runs on, how many threads torch may use beside the kernels, and that these are compiled."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import torch
+from numba.core import event
 
 from ..fields.kernels.numba_runtime import start_threads
+from .progress import Progress
 
 
 def choose_device(name: str) -> torch.device:
@@ -42,3 +45,21 @@ def quiet_torch_threads(device: torch.device) -> Generator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+class _BeforeTheFirst(event.Listener):
+    def __init__(self, progress: Progress) -> None:
+        self._progress, self._told = progress, False
+
+    def on_start(self, event: Any) -> None:
+        if not self._told:
+            self._told = True
+            self._progress.say("Compiling kernels: about a minute, once on this machine.")
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+def compiling_told(progress: Progress) -> AbstractContextManager[Any]:
+    """Inside the `with` block, it is said before kernels are compiled, and not where they are on the disk already."""
+    return event.install_listener("numba:compile", _BeforeTheFirst(progress))

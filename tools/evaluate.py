@@ -2,9 +2,9 @@
 
 import json
 import math
-import resource
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -17,6 +17,7 @@ from .depth_supervision import depth_error
 from .metrics import exposed_psnr, score
 from .nerf import NerfTask
 from .pictures import error_image, side_by_side, striped, write_png
+from .progress import Progress
 from .radiance_model import blend
 from .refined_cameras import CameraShift, median_shift
 from .run_folder import RunFolder
@@ -74,10 +75,14 @@ class Evaluation:
         return {name: sum(values) / len(values) for name, values in found.items()}
 
 
-def evaluate(task: NerfTask) -> Evaluation:
+def evaluate(task: NerfTask, progress: Progress) -> Evaluation:
     """Renders and scores every held-out view: at its full size up to four megapixels, else at a whole fraction."""
-    start = time.perf_counter()
-    views = [score_view(task, index) for index in range(len(task.scene.test))]
+    start, count = time.perf_counter(), len(task.scene.test)
+    views: list[ScoredView] = []
+    with progress:
+        for index in range(count):
+            views.append(score_view(task, index))
+            progress.stage((index + 1) / count, f"{index + 1} of {count} held-out photos scored")
     return Evaluation(views, protocol(task), time.perf_counter() - start, median_shift(task))
 
 
@@ -170,7 +175,7 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, *, training_seconds
         **({} if evaluation.moved is None else {"cameras": asdict(evaluation.moved)}),
         "seconds": training_seconds,
         "render_seconds": evaluation.seconds,
-        "peak_memory_bytes": max(peak_memory_bytes(), _peak_so_far(run)),
+        "peak_memory_bytes": max((peak for peak in (peak_memory_bytes(), _peak_so_far(run)) if peak), default=None),
     }
     stems = _file_stems([view.name for view in evaluation.views])
     for view, stem in zip(evaluation.views, stems, strict=True):
@@ -179,12 +184,11 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, *, training_seconds
     return content
 
 
-def _peak_so_far(run: RunFolder) -> int:
+def _peak_so_far(run: RunFolder) -> int | None:
     """What an earlier evaluation of this run says: the training's peak, where this is a later process."""
-    try:
+    with suppress(OSError, ValueError, KeyError, TypeError):
         return int(json.loads(run.evaluation.read_text(encoding="utf-8"))["peak_memory_bytes"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0
+    return None
 
 
 def _file_stems(names: list[str]) -> list[str]:
@@ -193,7 +197,11 @@ def _file_stems(names: list[str]) -> list[str]:
     return [stem if short.count(stem) == 1 else f"{stem}_{index:03d}" for index, stem in enumerate(short)]
 
 
-def peak_memory_bytes() -> int:
-    """The most memory this process has held so far."""
+def peak_memory_bytes() -> int | None:
+    """The most memory this process has held so far; None on systems that do not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -123,7 +123,7 @@ class Fitter:
         self._curve: list[float] = []
 
     def fit(self) -> bool:
-        """Trains to the end, or until Ctrl-C; either way the last step is in the checkpoint.
+        """Trains to the end, or until Ctrl-C or SIGTERM; either way the last step is in the checkpoint.
 
         Returns:
             Whether the end was reached.
@@ -134,7 +134,7 @@ class Fitter:
         self._plan_curve()
         saved = logged = self.seconds
         with self._stoppable(), self.progress:
-            while not self._interrupted and self.settings.progress(self.step, self.seconds) < 1.0:
+            while not self._interrupted and not self.finished:
                 begin = time.perf_counter()
                 losses = self.one_step()
                 self.seconds += time.perf_counter() - begin
@@ -151,6 +151,11 @@ class Fitter:
         if not self._interrupted:
             self.score()
         return not self._interrupted
+
+    @property
+    def finished(self) -> bool:
+        """Whether the end of the training is reached."""
+        return self.settings.progress(self.step, self.seconds) >= 1.0
 
     def warm_up(self) -> None:
         """Has the task's kernels ready before the clock starts."""
@@ -273,18 +278,21 @@ class Fitter:
 
     @contextmanager
     def _stoppable(self) -> Generator[None]:
-        """Ctrl-C ends the training after the current step; a second one ends the program."""
+        """Ctrl-C or a scheduler's SIGTERM ends the training after the current step; a second one ends the program."""
+        at_once = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
         def stop(_number: int, _frame: Any) -> None:
             self._interrupted = True
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for number, handler in at_once.items():
+                signal.signal(number, handler)
 
         try:
-            previous = signal.signal(signal.SIGINT, stop)
+            previous = {number: signal.signal(number, stop) for number in at_once}
         except ValueError:  # not the main thread: somebody else minds the signals
             yield
             return
         try:
             yield
         finally:
-            signal.signal(signal.SIGINT, previous)
+            for number, handler in previous.items():
+                signal.signal(number, handler)

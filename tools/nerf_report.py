@@ -37,6 +37,7 @@ def report_content(
     mean = content["mean"]
     curve = [(line["seconds"], line["held_out"]["psnr"]) for line in lines if "held_out" in line]
     turntable = run.outputs / "turntable.mp4"
+    flight = " --path interpolate" if task.config.turntable == "on" else ""
     path, data = shlex.quote(str(run.path)), shlex.quote(str(task.config.data))
     best, flat = (shlex.quote(f"{run.name}-{kind}") for kind in ("best", "flat"))
     return ReportContent(
@@ -61,7 +62,7 @@ def report_content(
         versions=versions(),
         notes=task.scene.notes,
         next_commands=[
-            ("turn around the scene", f"neufield render {path}"),
+            ("fly through the cameras" if flight else "turn around the scene", f"neufield render {path}{flight}"),
             ("train longer, from here", f"neufield resume {path} --seconds {math.ceil(2 * content['seconds'])}"),
             ("the best preset", f"neufield nerf {data} --preset best --name {best}"),
             (
@@ -113,7 +114,8 @@ def _timings(content: dict[str, Any], views: int, warm_up_seconds: float | None)
         timings["compiling or loading kernels, before the clock starts"] = f"{warm_up_seconds:.1f} s"
     if views:
         timings["rendering a held-out view"] = f"{content['render_seconds'] / views:.2f} s, scoring included"
-    timings["peak memory"] = f"{content['peak_memory_bytes'] / 2**30:.2f} GiB"
+    if content["peak_memory_bytes"] is not None:
+        timings["peak memory"] = f"{content['peak_memory_bytes'] / 2**30:.2f} GiB"
     return timings
 
 
@@ -126,7 +128,7 @@ def _comparison_section(comparison: Comparison) -> ReportSection:
         text=(
             f"Over all common held-out views {here} is {gain:+.2f} dB against {there}. The crop is where their errors "
             f"differ the most: {side}x{side} pixels at row {top}, column {left} of {comparison.view}; "
-            f"there it is {crop_gain:+.2f} dB."
+            f"there it is {crop_gain:+.2f} dB. {comparison.caveat}"
         ),
         images=[
             (caption, to_uint8(picture))

@@ -1,5 +1,7 @@
 """The life of a NeRF run: started, resumed, opened again, evaluated, reported."""
 
+import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,9 +10,9 @@ from ..configs.loading import build, read_task_settings, to_yaml
 from ..configs.nerf_config import NerfConfig
 from ..configs.run_options import Backend
 from ..datasets import PosedScene, load_posed_scene, synthetic_scene
-from .checkpoint import load_checkpoint, load_into
+from .checkpoint import load_checkpoint, load_into, require_checkpoint
 from .comparison import Comparison, compare
-from .device import choose_device, quiet_torch_threads
+from .device import choose_device, compiling_told, quiet_torch_threads
 from .errors import RunError
 from .evaluate import Evaluation, evaluate, write_evaluation
 from .fitting import Fitter
@@ -51,12 +53,11 @@ def start(config: NerfConfig) -> str:
         progress.say(f"Note: cameras are refined from step {REFINED_FROM} on; this run ends before it.")
     photos = f"{len(scene.train)} photos to train on, {len(scene.test)} held out"
     progress.say(f"{scene.name}: {photos} ({scene.split_rule}), {scene.format}.")
-    with quiet_torch_threads(device):
+    with quiet_torch_threads(device), compiling_told(progress):
         task = NerfTask(config, scene, device)
         fitter = Fitter(task, fit_settings(config), run, progress)
         fitter.warm_up()
-        run.create()
-        _write_config(run, config)
+        run.create(_config_text(config))
         write_scene(run, scene)
         return _train(run, task, fitter)
 
@@ -72,6 +73,8 @@ def resume(
 ) -> str:
     """Goes on with a run from its last checkpoint, to the end that it was given or to a later one.
 
+    A run that is there, with its scores and its report, is left as it is.
+
     Args:
         run: The run.
         seconds, steps: When the training ends now, in all; at most one of them.
@@ -86,15 +89,37 @@ def resume(
     if seconds is not None or steps is not None:
         config = replace(config, seconds=seconds, steps=steps)
     place = choose_device(config.device)
+    run.require_writable()
+    require_checkpoint(run.checkpoint)
     scene = as_trained(run, load_scene(config))
-    with quiet_torch_threads(place):
+    with quiet_torch_threads(place), compiling_told(progress):
         task = NerfTask(config, scene, place)
         fitter = Fitter(task, fit_settings(config), run, progress)
         fitter.resume()
+        if fitter.finished and _is_scored(run, fitter.seconds):
+            return _finished(run, fitter)
         fitter.warm_up()
-        _write_config(run, config)
-        progress.say(f"Resumed at step {fitter.step}, {fitter.seconds:.0f} s.")
+        left = " The training is finished; scores and report are left." if fitter.finished else ""
+        progress.say(f"Resumed at step {fitter.step}, {fitter.seconds:.0f} s.{left}")
+        run.write_text(run.config, _config_text(config))
         return _train(run, task, fitter)
+
+
+def _is_scored(run: RunFolder, seconds: float) -> bool:
+    """Whether the report of a run is there, and the scores are those after so many seconds of training."""
+    try:
+        found = json.loads(run.evaluation.read_text(encoding="utf-8"))["seconds"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return found == seconds and run.report.is_file()
+
+
+def _finished(run: RunFolder, fitter: Fitter) -> str:
+    longer = f"--steps {2 * fitter.step}" if fitter.settings.steps else f"--seconds {math.ceil(2 * fitter.seconds)}"
+    return (
+        f"{run.path} is finished, with {fitter.step} steps in {fitter.seconds:.0f} s. Train it longer by "
+        f"`neufield resume {run.path} {longer}`, or score it again by `neufield eval {run.path}`."
+    )
 
 
 def _lasting(data: Path) -> Path:
@@ -102,8 +127,8 @@ def _lasting(data: Path) -> Path:
     return data if data == BUILT_IN else data.resolve()
 
 
-def _write_config(run: RunFolder, config: NerfConfig) -> None:
-    run.write_text(run.config, "task: nerf\n" + to_yaml(config))
+def _config_text(config: NerfConfig) -> str:
+    return "task: nerf\n" + to_yaml(config)
 
 
 def _train(run: RunFolder, task: NerfTask, fitter: Fitter) -> str:
@@ -111,7 +136,7 @@ def _train(run: RunFolder, task: NerfTask, fitter: Fitter) -> str:
         return f"Stopped at step {fitter.step}; go on with `neufield resume {run.path}`."
     fitter.progress.say("Scoring the held-out photos.")
     with fitter.average.applied():
-        evaluation = evaluate(task)
+        evaluation = evaluate(task, fitter.progress)
         return _finish(
             run, task, evaluation, fitter.progress, seconds=fitter.seconds, warm_up_seconds=fitter.warm_up_seconds
         )
@@ -131,10 +156,14 @@ def evaluate_run(
         config = replace(config, against=against.resolve())
     if against is not None:
         RunFolder.open(against)
-    with quiet_torch_threads(choose_device(config.device)):
+    run.require_writable()
+    require_checkpoint(run.checkpoint)
+    progress = Progress(quiet=quiet)
+    with quiet_torch_threads(choose_device(config.device)), compiling_told(progress):
         task, facts = open_task(run, config)
-        evaluation = evaluate(task)
-        return _finish(run, task, evaluation, Progress(quiet=quiet), seconds=facts["seconds"], warm_up_seconds=None)
+        progress.say("Scoring the held-out photos.")
+        evaluation = evaluate(task, progress)
+        return _finish(run, task, evaluation, progress, seconds=facts["seconds"], warm_up_seconds=None)
 
 
 def _finish(
@@ -151,7 +180,7 @@ def _finish(
     comparison = None
     if config.against is not None:
         try:
-            comparison = compare_runs(run, config, evaluation, RunFolder.open(config.against))
+            comparison = compare_runs(run, config, evaluation, RunFolder.open(config.against), progress)
         except ValueError as error:  # the other run was moved or changed meanwhile: this one's report is still due
             progress.say(f"Not compared: {error}")
     if config.turntable == "on":
@@ -184,13 +213,23 @@ def _finish(
             f"{comparison.names[0]} is {gain:+.2f} dB against {comparison.names[1]} "
             f"({crop_gain:+.2f} dB in the crop where they differ most)."
         )
+        told += [comparison.caveat] if comparison.caveat else []
     return " ".join([*told, f"The report is {run.report}."])
 
 
-def compare_runs(run: RunFolder, config: NerfConfig, evaluation: Evaluation, other: RunFolder) -> Comparison:
+def compare_runs(
+    run: RunFolder, config: NerfConfig, evaluation: Evaluation, other: RunFolder, progress: Progress
+) -> Comparison:
     """Renders another run's held-out views, where this run's settings say, and compares them with this one's."""
-    task, _ = open_task(other, read_config(other, device=config.device, backend=config.backend))
-    return compare((run.name, other.name), evaluation.views, evaluate(task).views)
+    there = read_config(other, device=config.device, backend=config.backend)
+    task, _ = open_task(other, there)
+    progress.say(f"Scoring {other.name}, to compare with it.")
+    comparison = compare((run.name, other.name), evaluation.views, evaluate(task, progress).views)
+    aligned = [name for name, each in ((run.name, config), (other.name, there)) if each.refine_poses != "off"]
+    if len(aligned) != 1:
+        return comparison
+    caveat = f"Only {aligned[0]} had its held-out cameras aligned with their photos, which is part of the difference."
+    return replace(comparison, caveat=caveat)
 
 
 def _require_comparable(run: RunFolder, config: NerfConfig, scene: PosedScene, other: RunFolder) -> None:
@@ -211,7 +250,7 @@ def _require_comparable(run: RunFolder, config: NerfConfig, scene: PosedScene, o
             f"--background {config.background}; give both the same."
         )
     if not other.checkpoint.is_file():
-        raise RunError(f"{other.path} has no checkpoint yet; finish it with `neufield resume {other.path}`.")
+        raise RunError(f"{other.path} has no checkpoint yet; wait for it if it is being trained, else train it again.")
 
 
 def read_config(run: RunFolder, *, device: str | None = None, backend: Backend | None = None) -> NerfConfig:

@@ -46,15 +46,15 @@ def write_path_video(
     make_path = turntable if path == "turntable" else interpolated_path
     flight = make_path(cameras, frames, size=size or _modest_size(cameras)).to(device, torch.float32)
     color = torch.full((3,), {"black": 0.0, "none": 0.0}.get(background, 1.0), device=device)
-    write_video(target, _frames(model, flight, color, progress), fps=fps)
+    with progress:
+        write_video(target, _frames(model, flight, color, progress), fps=fps)
 
 
 def _frames(model: RadianceModel, cameras: Cameras, color: torch.Tensor, progress: Progress) -> Iterator[np.ndarray]:
     renderer = model.renderer()
     for index in range(len(cameras)):
         yield to_uint8(renderer.render_image(cameras, index, color)["color"])
-        if (index + 1) % 20 == 0:
-            progress.say(f"{index + 1} of {len(cameras)} frames")
+        progress.stage((index + 1) / len(cameras), f"{index + 1} of {len(cameras)} frames")
 
 
 def _modest_size(cameras: Cameras) -> tuple[int, int]:

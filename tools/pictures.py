@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
-from .whole_file import whole_file
+from ..datasets.whole_output import whole_file
 
 LARGEST_ERROR = 0.25
 """Error shown in the brightest colour of error pictures, unless told otherwise."""

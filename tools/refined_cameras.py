@@ -4,12 +4,13 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from ..datasets import DataError, PosedImages
+from ..datasets import DataError, PosedImages, PosedScene
 from ..datasets.image_files import read_image_header
-from ..datasets.transforms_writer import transforms_document
+from ..datasets.transforms_writer import companions_of, transforms_document
 from ..render import Cameras
 from .nerf import NerfTask, has_folding_lens
 from .run_folder import RunFolder
@@ -52,8 +53,8 @@ def shift_between(given: Cameras, now: Cameras, *, scale: float = 1.0) -> Camera
 def write_refined_cameras(run: RunFolder, task: NerfTask) -> str | None:
     """Writes `outputs/refined_transforms.json`, in the user's world, where a run has refined its cameras.
 
-    As `transforms.json` in a folder with the photos it is a data set of its own, with the same views held out. It does
-    not list masks and depth maps.
+    As `transforms.json` in the data folder, or in a copy of it, it is a data set of its own: with the same views held
+    out, the masks, depth maps and sparse points of the data, and the scene's frame by instant-ngp's keys.
 
     Returns:
         What the user should know about it; None if nothing.
@@ -68,11 +69,17 @@ def write_refined_cameras(run: RunFolder, task: NerfTask) -> str | None:
         _at_file_size(cameras.to("cpu", torch.float64).transformed(world_from_scene), scene.folder, images, factor)
         for cameras, images in given
     )
-    document = transforms_document(train, test, (scene.train.names, scene.test.names))
+    companions = companions_of(scene.folder, scene.format)
+    document = _frame(scene) | transforms_document(train, test, (scene.train.names, scene.test.names), companions)
     run.write_text(run.outputs / "refined_transforms.json", json.dumps(document, indent=1))
     if has_folding_lens(train):
         return "a refined lens folds its image over, so that it cannot be used elsewhere: try --refine-poses poses"
     return None
+
+
+def _frame(scene: PosedScene) -> dict[str, Any]:
+    similarity = scene.scene_from_world
+    return {"aabb_scale": scene.extent, "scale": similarity.scale, "offset": similarity.translation.tolist()}
 
 
 def _at_file_size(cameras: Cameras, folder: Path, images: PosedImages, factor: int) -> Cameras:

@@ -12,10 +12,10 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import UInt8
 
+from ..datasets.whole_output import whole_file
 from .charts import line_chart
 from .pictures import LARGEST_ERROR
 from .report_style import SCRIPT, STYLE
-from .whole_file import whole_file
 
 Picture: TypeAlias = UInt8[np.ndarray, "height width 3"]
 Table: TypeAlias = Sequence[Sequence[str]]

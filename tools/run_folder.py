@@ -1,13 +1,13 @@
 """The folder of a run: what lies in it and under which name, complete at any moment."""
 
 import json
-import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..datasets.whole_output import whole_file, whole_folder
 from .errors import RunError
-from .whole_file import whole_file
 
 
 @dataclass(frozen=True)
@@ -28,26 +28,41 @@ class RunFolder:
         folder = cls(runs / name)
         if folder._is_run():
             if not force:
+                go_on = f"Go on with it by `neufield resume {folder.path}`,"
+                remedy = go_on if folder.checkpoint.is_file() else "It has no checkpoint yet:"
                 raise RunError(
-                    f"The run {folder.path} exists. Go on with it by `neufield resume {folder.path}`, "
-                    "replace it with --force, or choose another --name."
+                    f"The run {folder.path} exists. {remedy} replace it with --force, or choose another --name."
                 )
-        elif folder.path.exists() and not (folder.path.is_dir() and not any(folder.path.iterdir())):
+        elif folder.path.exists() and not folder._holds_nothing():
             raise RunError(f"{folder.path} exists and is not a run; choose another --name or --runs.")
         return folder
 
-    def create(self) -> None:
-        """Makes the folder; a run or an empty folder in its place is gone.
+    def create(self, config: str) -> None:
+        """Makes the folder with its config.yaml, both at once; a run or an empty folder in its place is gone.
 
         Raises:
-            RunError: The folder cannot be made.
+            OutputError: The folder cannot be made.
         """
-        try:
-            if self.path.exists():
-                shutil.rmtree(self.path)
-            self.outputs.mkdir(parents=True)
-        except OSError as error:
-            raise RunError(f"The run folder {self.path} cannot be made: {error.strerror or error}.") from None
+        with whole_folder(self.path, replace=True) as aside:
+            new = RunFolder(aside)
+            new.outputs.mkdir()
+            new.config.write_text(config, encoding="utf-8")
+
+    def require_writable(self) -> None:
+        """Finds out before any work whether its results can be kept.
+
+        Raises:
+            RunError: They cannot.
+        """
+        for folder in (self.path, self.outputs, self.checkpoint.parent):
+            try:
+                if folder.exists():
+                    tempfile.TemporaryFile(dir=folder).close()
+            except OSError as error:
+                raise RunError(
+                    f"The run folder {self.path} cannot be written ({folder}: {error.strerror or error}); "
+                    "see to the space and the permissions there, or work on a copy of it."
+                ) from None
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
@@ -62,6 +77,12 @@ class RunFolder:
         if not folder._is_run():
             raise RunError(f"{path} is not a run: it has no config.yaml that neufield wrote.")
         return folder
+
+    def _holds_nothing(self) -> bool:
+        """Whether it is a folder that is empty, or as one was whose run was killed before it wrote its config.yaml."""
+        partial = tuple(self.path.glob(".config.*.partial.yaml"))
+        begun = (*partial, self.outputs) if self.outputs.is_dir() else partial
+        return self.path.is_dir() and all(path in begun for path in self.path.rglob("*"))
 
     def _is_run(self) -> bool:
         """Other programs have a config.yaml as well; ours begins with its task."""
@@ -116,9 +137,19 @@ class RunFolder:
             path.unlink(missing_ok=True)
 
     def log(self, line: dict[str, Any]) -> None:
-        """Appends one line to the metrics."""
-        with self.metrics.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        """Appends one line to the metrics.
+
+        Raises:
+            RunError: It cannot be written.
+        """
+        try:
+            with self.metrics.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise RunError(
+                f"{self.metrics} cannot be written ({error.strerror or error}); see to the space and the permissions "
+                f"there, and go on by `neufield resume {self.path}`."
+            ) from None
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """All lines of the metrics; a last line that was cut short by a crash is left out."""

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from .whole_file import whole_file
+from ..datasets import OutputError
+from ..datasets.whole_output import whole_file
 
 
 def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]], *, fps: float | int = 30) -> int:
@@ -23,7 +24,8 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]
         How many frames were written.
 
     Raises:
-        ValueError: The ending is another one, there are no frames, a frame differs in size, or fps is not positive.
+        ValueError: The ending is another one, there are no frames, a frame differs in size, fps is not positive, or the
+            file cannot be written.
     """
     ending = path.suffix.lower()
     if ending not in (".mp4", ".gif"):
@@ -42,10 +44,10 @@ class _Checked:
     def __init__(self, frames: Iterable[np.ndarray], path: Path):
         self.count = 0
         self._frames = iter(frames)
-        self._name = path.name
+        self.name = path.name
         first = next(self._frames, None)
         if first is None:
-            raise ValueError(f"{self._name}: there are no frames to write")
+            raise ValueError(f"{self.name}: there are no frames to write")
         self.first: np.ndarray = first
 
     def __iter__(self) -> Iterator[np.ndarray]:
@@ -53,7 +55,7 @@ class _Checked:
         for frame in itertools.chain([self.first], self._frames):
             if frame.shape != wanted or frame.dtype != np.uint8:
                 raise ValueError(
-                    f"{self._name}: frame {self.count} must be uint8 of shape {wanted}, "
+                    f"{self.name}: frame {self.count} must be uint8 of shape {wanted}, "
                     f"found {frame.dtype} of shape {frame.shape}"
                 )
             self.count += 1
@@ -78,6 +80,9 @@ def _write_mp4(aside: Path, frames: _Checked, fps: float | int) -> None:
     try:
         for frame in frames:
             writer.send(np.pad(frame, odd, mode="edge"))  # pyright: ignore[reportCallIssue, reportArgumentType]
+    except OSError as error:
+        reason = str(error).partition("\n")[0]
+        raise OutputError(f"{frames.name}: ffmpeg ended early ({reason}); see to disk space and memory") from None
     finally:
         writer.close()
 

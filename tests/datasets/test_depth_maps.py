@@ -115,6 +115,13 @@ def test_numbers_that_say_nothing_are_unknown(write_transforms: Write) -> None:
     assert (depth.flatten()[5:] > 1.9).all()
 
 
+def test_maps_that_know_nothing_are_named(write_transforms: Write) -> None:
+    nothing = np.zeros((8, 12), dtype=np.uint16)
+    scene = load_posed_scene(with_depth(write_transforms, numbers=nothing))
+    (note,) = [note for note in scene.notes if "depth" in note]
+    assert "they are of no use, all their pixels are 0, which is unknown" in note
+
+
 def test_depth_goes_with_its_pixels(write_transforms: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = with_depth(write_transforms)
     whole = load_posed_scene(folder).train

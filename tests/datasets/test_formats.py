@@ -1,5 +1,6 @@
 """A ring of cameras, written in every format, comes back as the same cameras; splits and frames are as stated."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -279,3 +280,14 @@ def test_sparse_points_project_to_their_features(real_data: Path) -> None:
             assert bool((depth > 0).all())
             errors.append((pixels - torch.from_numpy(image.keypoints[seen])).norm(dim=1))
         assert float(torch.cat(errors).median()) < 0.26 * scale
+
+
+def test_photos_of_one_pose_are_noted(write_transforms: Write) -> None:
+    folder = write_transforms()
+    pose = json.loads((folder / "transforms.json").read_text())["frames"][2]["transform_matrix"]
+    same = {i: {"transform_matrix": pose} for i in (5, 7)}
+    assert not any("pose" in note for note in load_posed_scene(folder).notes)
+    for frames in ({5: same[5]}, same):
+        notes = inspect_folder(write_transforms(frames=frames)).notes
+        told = f"photos with the pose of another one: {len(frames)}, first images/005.png (that of images/002.png)"
+        assert any(note.startswith(told) for note in notes)

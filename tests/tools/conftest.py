@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from neufield.datasets import write_synthetic_folder
+from neufield.tools import memory_size
 from neufield.tools.cli import main
 
 SMALL_FIELD = {
@@ -75,6 +76,13 @@ def trained(photos: Path, small_field: list[str], tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
+def any_memory(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Lets --memory be as small as small photos need it; returns what does so in another process."""
+    monkeypatch.setattr(memory_size, "_LEAST", 1)
+    return "from neufield.tools import memory_size\nmemory_size._LEAST = 1"
+
+
+@pytest.fixture
 def run_copy(trained: Path, tmp_path: Path) -> Path:
     """A copy of the finished run."""
     return Path(shutil.copytree(trained, tmp_path / "runs" / "still"))
@@ -104,13 +112,14 @@ def _hear_ctrl_c() -> None:
 
 @pytest.fixture(scope="session")
 def spawn() -> Callable[..., subprocess.Popen[str]]:
-    """Starts the command line in a process of its own, with some environment variables set.
+    """Starts the command line in a process of its own, with some environment variables set, after some Python.
 
     It hears Ctrl-C even if the tests do not, as when a shell has put them into the background.
     """
 
-    def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "neufield.tools.cli", *(str(argument) for argument in arguments)]
+    def start(*arguments: object, after: str = "", **environment: str) -> subprocess.Popen[str]:
+        program = f"{after}\nimport runpy\nrunpy.run_module('neufield.tools.cli', run_name='__main__', alter_sys=True)"
+        command = [sys.executable, "-c", program, *(str(argument) for argument in arguments)]
         return subprocess.Popen(
             command,
             env={**os.environ, **environment},

@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from neufield.configs.nerf_config import FieldConfig, NerfConfig, SamplingConfig
 from neufield.datasets import load_posed_scene
@@ -20,7 +22,7 @@ from neufield.tools.nerf import NerfTask, camera_frames, fit_settings, resolved
 from neufield.tools.nerf_run import load_scene
 from neufield.tools.progress import Progress
 from neufield.tools.radiance_model import blend
-from neufield.tools.refined_cameras import shift_between
+from neufield.tools.refined_cameras import shift_between, write_refined_cameras
 from neufield.tools.run_folder import RunFolder
 
 Cli = Callable[..., Any]
@@ -157,6 +159,19 @@ def test_the_command_refines_and_says_so(
     assert cli("render", run, "--frames", 2, "--size", 16, 16).code == 0
 
 
+def test_a_comparison_says_whose_cameras_were_aligned(
+    cli: Cli, photos: Path, small_field: list[str], trained: Path, tmp_path: Path
+):
+    line = ("nerf", photos, "--runs", tmp_path, "--steps", 5, *small_field, "--against", trained)
+    caveat = "Only refined had its held-out cameras aligned with their photos, which is part of the difference."
+    said = cli(*line, "--name", "refined", "--refine-poses", "poses")
+    assert said.code == 0, said.err
+    assert "Scoring still, to compare with it.\n" in said.out
+    assert f"where they differ most). {caveat}" in said.out
+    assert caveat in (tmp_path / "refined" / "report.html").read_text()
+    assert "aligned" not in cli(*line, "--name", "plain").out
+
+
 def test_refined_cameras_are_a_data_set_of_their_own(cli: Cli, photos: Path, small_field: list[str], tmp_path: Path):
     """In the user's coordinates, with the same views held out."""
     line = ("nerf", photos, "--runs", tmp_path, "--steps", 210, "--quiet", *small_field)
@@ -175,6 +190,34 @@ def test_refined_cameras_are_a_data_set_of_their_own(cli: Cli, photos: Path, sma
     assert 0.0 < shift.degrees < 5.0
     assert shift.distance < 0.1 * float(world[0].world_from_camera[:, :, 3].norm(dim=1).mean())
     torch.testing.assert_close(found.train.cameras.focal, given.train.cameras.focal)
+
+
+@pytest.mark.parametrize("depth", [{"depth_file_path": "depth.npy"}, {"depth_path": "depth.npy"}])
+def test_refined_cameras_keep_what_the_data_has_besides(
+    capture: Callable[..., Path], tmp_path: Path, depth: dict[str, str]
+):
+    """Masks, depth maps, the box and the sparse points: trained on again, it is the same scene."""
+    keys = {"integer_depth_scale": 0.01} if "depth_path" in depth else {}
+    listed = {3: {"mask_path": "mask.png"}, 4: depth}
+    folder = capture(frames=listed, ply_file_path="points.ply", aabb_scale=4, **keys)
+    Image.fromarray(np.eye(48, dtype=np.uint8) * 255).save(folder / "mask.png")
+    np.save(folder / "depth.npy", np.full((48, 48), 300, dtype=np.uint16))
+    config = NerfConfig(data=folder, field=FIELD, sampling=SAMPLING, refine_poses="poses")
+    given = load_scene(config)
+    run = RunFolder(tmp_path / "run")
+    write_refined_cameras(run, NerfTask(resolved(config, given), given, torch.device("cpu")))
+    exported = (run.outputs / "refined_transforms.json").read_text()
+    (folder / "transforms.json").write_text(exported)
+    found = load_scene(config)
+    assert json.loads(exported)["ply_file_path"] == "points.ply"
+    assert (found.extent, found.near, found.train.names) == (given.extent, given.near, given.train.names)
+    assert found.scene_from_world.to_dict() == given.scene_from_world.to_dict()
+    for images, before in ((found.train, given.train), (found.test, given.test)):
+        assert torch.equal(images.pixels, before.pixels)
+        for i in range(len(images)):
+            for mine, theirs in ((images.kept_in(i), before.kept_in(i)), (images.depth_in(i), before.depth_in(i))):
+                assert (mine is None and theirs is None) or torch.equal(mine, theirs)
+    assert any(bool((found.train.depth_in(i) > 0).any()) for i in range(len(found.train)))
 
 
 def test_refined_cameras_of_reduced_photos_fit_their_files(

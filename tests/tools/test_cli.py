@@ -1,6 +1,7 @@
 """The command line: help without heavy imports, and every bad input told in one message with exit code 2."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -106,6 +107,7 @@ def test_help_of_nerf_names_its_settings(cli: Cli):
         ("--device gpu", "--device takes auto, cpu, cuda or cuda:N, got 'gpu'"),
         ("--device cuda:64", "--device cuda:64: torch sees"),
         ("--memory lots", "--memory takes a size such as 512MiB or 2GiB, got 'lots'"),
+        ("--memory 10", "--memory takes 16MiB or more, got '10'; a number alone counts bytes: write 10GiB"),
         ("--backend cuda", "--backend"),
         ("--preset fast", "--preset"),
         ("--background blue", "--background"),
@@ -257,7 +259,18 @@ def test_bad_checkpoints(cli: Cli, run_copy: Path, command: str):
     checkpoint.write_bytes(checkpoint.read_bytes()[:-1000])
     assert_refused(cli(command, run_copy, "--quiet"), f"The checkpoint {checkpoint} is damaged or cut short")
     checkpoint.unlink()
-    assert_refused(cli(command, run_copy, "--quiet"), f"There is no checkpoint {checkpoint}")
+    again = f"Train it again: `neufield nerf --config {run_copy / 'config.yaml'} --force`"
+    assert_refused(cli(command, run_copy, "--quiet"), f"There is no checkpoint {checkpoint}", again)
+
+
+@pytest.mark.parametrize("command", ["eval", "render", "resume"])
+def test_a_run_that_cannot_be_written(cli: Cli, run_copy: Path, command: str):
+    """A file stands where its outputs would go; permissions do not bind everybody who runs the tests."""
+    shutil.rmtree(run_copy / "outputs")
+    (run_copy / "outputs").touch()
+    longer = ("--steps", 400) if command == "resume" else ()
+    assert_refused(cli(command, run_copy, "--quiet", *longer), "cannot be written (", "outputs", "see to the space and")
+    assert not list(run_copy.rglob("*.partial*"))
 
 
 @pytest.mark.parametrize("command", ["eval", "render", "resume"])
@@ -279,6 +292,8 @@ def test_settings_that_do_not_fit_the_checkpoint(cli: Cli, run_copy: Path, comma
         ("--size 0 0", "--size takes a width and a height of at least 1, got 0 0"),
         ("--size 10 -1", "--size takes a width and a height of at least 1, got 10 -1"),
         ("--size 10", "--size"),
+        ("--size 100000 100000", "--size takes a width and a height of at most 16384, got 100000 100000"),
+        ("--frames 1000000000", "--frames takes up to 100000, got 1000000000"),
         ("--fps 0", "fps must be above 0, found 0.0"),
         ("--path spiral", "--path"),
         ("--output video.avi", "a video's name must end with .mp4 or .gif, found 'video.avi'"),
@@ -291,11 +306,23 @@ def test_bad_options_of_render(cli: Cli, trained: Path, options: str, text: str)
     assert set(trained.rglob("*")) == before
 
 
-def test_render_replaces_no_file_of_yours(cli: Cli, trained: Path, tmp_path: Path):
-    mine = tmp_path / "holiday.mp4"
-    mine.write_bytes(b"mine")
-    assert_refused(cli("render", trained, "--output", mine), f"{mine} exists", "--force")
-    assert mine.read_bytes() == b"mine"
+def test_frames_that_memory_cannot_hold(cli: Cli, trained: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("neufield.tools.render_run.machine_memory_bytes", lambda: 2 << 30)
+    said = cli("render", trained, "--size", 16384, 8192)
+    assert_refused(
+        said, "--size 16384 8192 takes about 25 GiB of memory, and this machine has 2.0 GiB", "at most 11 mi"
+    )
+
+
+def test_render_replaces_no_file(cli: Cli, run_copy: Path, tmp_path: Path):
+    mine, earlier = tmp_path / "holiday.mp4", run_copy / "outputs" / "turntable.mp4"
+    for path in (mine, earlier):
+        path.write_bytes(b"mine")
+    assert_refused(cli("render", run_copy, "--output", mine), f"{mine} exists", "--force")
+    assert_refused(cli("render", run_copy), f"{earlier} exists; name another file by --output, or replace it with --fo")
+    assert mine.read_bytes() == earlier.read_bytes() == b"mine"
+    assert cli("render", run_copy, "--frames", 1, "--size", 16, 16, "--force").code == 0
+    assert earlier.read_bytes() != b"mine"
 
 
 @pytest.mark.parametrize(
@@ -316,8 +343,6 @@ def test_bad_options_of_resume(cli: Cli, run_copy: Path, options: str, text: str
 
 def test_photos_that_have_changed(cli: Cli, photos: Path, run_copy: Path, tmp_path: Path):
     """A run goes on with its own photos alone, and is scored on no others."""
-    import shutil
-
     folder = Path(shutil.copytree(photos, tmp_path / "still"))
     listed = json.loads((folder / "transforms_train.json").read_text())
     del listed["frames"][3]
@@ -335,8 +360,22 @@ def test_runs_that_cannot_be_compared(cli: Cli, photos: Path, run_copy: Path, tm
     line = ("nerf", photos, "--runs", tmp_path / "others", "--quiet", "--against", run_copy)
     assert_refused(cli(*line, "--background", "black"), "was scored with --background white", "--background black")
     (run_copy / "checkpoint" / "latest.safetensors").unlink()
-    assert_refused(cli(*line), f"{run_copy} has no checkpoint yet", "neufield resume")
+    assert_refused(cli(*line), f"{run_copy} has no checkpoint yet; wait for it if it is being trained")
     assert not (tmp_path / "others").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (
+            "kernels --data photos",
+            "`neufield bench kernels` takes no --data; only `neufield bench nerf` does",
+        ),
+        ("image --seconds 3 --background white", "`neufield bench image` takes no --background and --seconds"),
+    ],
+)
+def test_bench_refuses_what_a_part_does_not_take(cli: Cli, line: str, text: str):
+    assert_refused(cli("bench", *line.split()), text)
 
 
 def test_a_traceback_for_those_who_ask(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,7 +1,9 @@
 import pytest
 import torch
+from numba import njit
 
-from neufield.tools.device import choose_device, quiet_torch_threads
+from neufield.tools.device import choose_device, compiling_told, quiet_torch_threads
+from neufield.tools.progress import Progress
 
 
 def test_devices_that_are_there():
@@ -34,3 +36,15 @@ def test_torch_has_one_thread_beside_the_kernels():
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_it_is_said_once_before_kernels_are_compiled(capsys: pytest.CaptureFixture[str]):
+    double, triple = njit(lambda x: 2 * x), njit(lambda x: 3 * x)
+    with compiling_told(Progress()):
+        assert capsys.readouterr().out == ""
+        assert double(1) + triple(1) == 5
+        assert capsys.readouterr().out == "Compiling kernels: about a minute, once on this machine.\n"
+    with compiling_told(Progress()):
+        assert double(1) == 2
+    triple(1.0)
+    assert capsys.readouterr().out == ""

@@ -69,7 +69,7 @@ class VectorTask:
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     folder = RunFolder(tmp_path / "run")
-    folder.create()
+    folder.create("")
     return folder
 
 
@@ -163,23 +163,24 @@ def tensors_of(run: RunFolder) -> dict[str, Tensor]:
     return load_checkpoint(run.checkpoint).tensors
 
 
-def interrupt_at(wanted: int, times: int = 1) -> Callable[[int, Tensor], Tensor]:
+def interrupt_at(wanted: int, times: int = 1, number: int = signal.SIGINT) -> Callable[[int, Tensor], Tensor]:
     def press(step: int, loss: Tensor) -> Tensor:
         if step == wanted:
             for _ in range(times):
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
         return loss
 
     return press
 
 
-def test_ctrl_c_ends_after_the_step_with_a_checkpoint(run: RunFolder):
-    before = signal.getsignal(signal.SIGINT)
-    fit = fitter(run, task=VectorTask(interrupt_at(7)))
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_end_after_the_step_with_a_checkpoint(run: RunFolder, number: int):
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    fit = fitter(run, task=VectorTask(interrupt_at(7, number=number)))
     assert not fit.fit()
     assert fit.step == 8
     assert load_checkpoint(run.checkpoint).facts["step"] == 8
-    assert signal.getsignal(signal.SIGINT) is before
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_ctrl_c_twice_ends_at_once(run: RunFolder):
@@ -192,7 +193,7 @@ def test_ctrl_c_twice_ends_at_once(run: RunFolder):
 @pytest.mark.parametrize("stop", [0, 6, 18])
 def test_a_resumed_fit_is_the_uninterrupted_one(run: RunFolder, tmp_path: Path, stop: int):
     whole = RunFolder(tmp_path / "whole")
-    whole.create()
+    whole.create("")
     fitter(whole).fit()
     fitter(run, task=VectorTask(interrupt_at(stop))).fit()
     again = fitter(run)

@@ -74,6 +74,7 @@ def test_masks_keep_what_moved_out_of_the_scene(cli: Cli, capture: Capture, smal
         assert "masks" not in evaluation_of(tmp_path / name)["protocol"]
 
 
+@pytest.mark.usefixtures("any_memory")
 @pytest.mark.parametrize("memory", [(), ("--memory", "100KiB")])
 def test_the_protocol_says_what_does_not_count(
     cli: Cli, capture: Capture, small_field: list[str], tmp_path: Path, memory: tuple[str, ...]

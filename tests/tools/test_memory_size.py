@@ -6,16 +6,13 @@ from neufield.tools.memory_size import parse_bytes
 @pytest.mark.parametrize(
     ("text", "size"),
     [
-        ("512", 512),
-        ("1K", 1024),
+        ("16777216", 16 << 20),
+        ("16384K", 16 << 20),
         ("512MiB", 512 << 20),
         ("1.5GiB", 3 << 29),
         (" 2 gb ", 2 << 30),
         ("2G", 2 << 30),
         ("1TiB", 1 << 40),
-        ("0.5", None),
-        ("0", None),
-        ("0.0GiB", None),
         ("", None),
         ("-1G", None),
         ("2 Gigs", None),
@@ -30,3 +27,15 @@ def test_sizes(text: str, size: int | None):
             parse_bytes(text)
     else:
         assert parse_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["10", "0", "0.5", " 2000000 "])
+def test_a_forgotten_unit_is_named(text: str):
+    with pytest.raises(ValueError, match=rf"takes 16MiB or more, got '{text}'; a number .* write {text.strip()}GiB if"):
+        parse_bytes(text)
+
+
+@pytest.mark.parametrize("text", ["0.0GiB", "15MiB", "100KiB", "10B"])
+def test_too_little_is_refused(text: str):
+    with pytest.raises(ValueError, match=rf"--memory takes 16MiB or more, got '{text}'\."):
+        parse_bytes(text)

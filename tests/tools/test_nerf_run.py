@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -112,17 +113,30 @@ def test_eval_gives_the_same_numbers(cli: Cli, run_copy: Path):
     after = evaluation_of(run_copy)
     assert (after["mean"], after["views"], after["protocol"]) == (before["mean"], before["views"], before["protocol"])
     assert after["seconds"] == before["seconds"]
+    assert said.out.startswith("Scoring the held-out photos.\n 33 %  1 of 3 held-out photos scored\n")
     last = said.out.splitlines()[-1]
     assert f"still: held-out PSNR {before['mean']['psnr']:.2f} dB" in last
     assert f"The report is {run_copy / 'report.html'}." in last
     assert len(list((run_copy / "outputs" / "held_out").iterdir())) == 3
 
 
+def test_eval_where_the_system_does_not_tell_memory(cli: Cli, run_copy: Path, monkeypatch: pytest.MonkeyPatch):
+    """As on Windows, which has no module `resource`."""
+    monkeypatch.setitem(sys.modules, "resource", None)
+    known = evaluation_of(run_copy)["peak_memory_bytes"]
+    assert cli("eval", run_copy).code == 0
+    assert evaluation_of(run_copy)["peak_memory_bytes"] == known
+    (run_copy / "evaluation.json").unlink()
+    assert cli("eval", run_copy).code == 0
+    assert evaluation_of(run_copy)["peak_memory_bytes"] is None
+    assert "peak memory" not in (run_copy / "report.html").read_text()
+
+
 def test_eval_works_inside_the_run(cli: Cli, run_copy: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(run_copy)
     said = cli("eval", ".")
     assert said.code == 0
-    assert said.out.startswith("still: held-out PSNR")
+    assert "\nstill: held-out PSNR" in said.out
 
 
 def frames_of(video: Path, *, height: int, width: int) -> np.ndarray:
@@ -160,6 +174,25 @@ def test_a_finished_run_is_trained_longer(cli: Cli, run_copy: Path):
     assert yaml.safe_load((run_copy / "config.yaml").read_text())["steps"] == 340
     assert evaluation_of(run_copy)["mean"]["psnr"] > before["mean"]["psnr"] - 1.0
     assert len(open_lines(run_copy)) >= lines
+
+
+def test_a_finished_run_is_left_as_it_is(cli: Cli, run_copy: Path):
+    before = {path: path.stat().st_mtime_ns for path in run_copy.rglob("*") if path.name != "metrics.jsonl"}
+    said = cli("resume", run_copy, "--quiet")
+    assert (said.code, said.err) == (0, "")
+    assert f"{run_copy} is finished, with 300 steps in " in said.out
+    assert f"Train it longer by `neufield resume {run_copy} --steps 600`" in said.out
+    assert f"score it again by `neufield eval {run_copy}`" in said.out
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_a_run_that_was_killed_while_it_was_scored_is_scored(cli: Cli, run_copy: Path):
+    (run_copy / "report.html").unlink()
+    said = cli("resume", run_copy)
+    assert said.code == 0
+    assert "Resumed at step 300" in said.out
+    assert "The training is finished; scores and report are left." in said.out
+    assert (run_copy / "report.html").is_file()
 
 
 def test_what_view_dependence_is_worth(cli: Cli, photos: Path, small_field: list[str], run_copy: Path):

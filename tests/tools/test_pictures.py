@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 
 from neufield.tools.pictures import depth_image, error_image, heat_colors, side_by_side, striped, to_uint8, write_png
-from neufield.tools.whole_file import whole_file
 
 
 def lightness(color: torch.Tensor) -> torch.Tensor:
@@ -99,21 +98,6 @@ def test_png_comes_back_as_written(tmp_path: Path, channels: int):
         found = np.asarray(file).reshape(7, 9, channels)
     np.testing.assert_array_equal(found, to_uint8(image))
     assert [file.name for file in path.parent.iterdir()] == ["picture.png"]
-
-
-def test_a_file_that_failed_leaves_what_was_there(tmp_path: Path):
-    path = tmp_path / "a.txt"
-    path.write_text("before")
-
-    def fail() -> None:
-        with whole_file(path) as aside:
-            aside.write_text("half")
-            raise RuntimeError("stop")
-
-    with pytest.raises(RuntimeError, match="stop"):
-        fail()
-    assert path.read_text() == "before"
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_stripes_lie_where_a_mask_ignores_and_nowhere_else():

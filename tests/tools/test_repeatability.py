@@ -58,7 +58,7 @@ def test_a_killed_run_is_resumed_to_the_same_weights(
 
 
 def test_a_killed_run_that_learns_cameras_and_codes_is_resumed_to_the_same_weights(
-    spawn: Spawn, photos: Path, small_field: list[str], tmp_path: Path
+    spawn: Spawn, photos: Path, small_field: list[str], tmp_path: Path, any_memory: str
 ):
     """From a pool of pixels that is drawn anew on the way."""
     line = ["nerf", str(photos), "--runs", str(tmp_path), "--steps", "260", "--memory", "100KiB", *small_field]
@@ -66,7 +66,8 @@ def test_a_killed_run_that_learns_cameras_and_codes_is_resumed_to_the_same_weigh
     assert main([*line, "--name", "whole"]) == 0
     run = tmp_path / "killed"
     checkpoint = run / "checkpoint" / "latest.safetensors"
-    kill_after_a_checkpoint(spawn(*line, "--name", "killed", "--checkpoint-seconds", 1.5), checkpoint)
+    process = spawn(*line, "--name", "killed", "--checkpoint-seconds", 1.5, after=any_memory)
+    kill_after_a_checkpoint(process, checkpoint)
     facts = load_checkpoint(checkpoint).facts
     assert 0 < facts["step"] < 260
     assert main(["resume", str(run), "--quiet"]) == 0

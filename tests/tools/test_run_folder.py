@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from neufield.datasets import OutputError
 from neufield.tools.errors import RunError
 from neufield.tools.run_folder import RunFolder
 
@@ -11,31 +12,41 @@ from neufield.tools.run_folder import RunFolder
 def run(tmp_path: Path) -> RunFolder:
     """A run that was begun."""
     folder = RunFolder.planned(tmp_path, "first", force=False)
-    folder.create()
-    folder.write_text(folder.config, "task: nerf\nseed: 0\n")
+    folder.create("task: nerf\nseed: 0\n")
     return folder
 
 
 def test_a_plan_touches_nothing(tmp_path: Path):
     folder = RunFolder.planned(tmp_path / "runs", "new", force=False)
     assert not (tmp_path / "runs").exists()
-    folder.create()
+    folder.create("task: nerf\n")
     assert folder.outputs.is_dir()
+    assert folder.config.read_text() == "task: nerf\n"
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["new"]
 
 
 def test_an_existing_run_is_refused_with_its_remedies(run: RunFolder):
+    run.checkpoint.parent.mkdir()
+    run.checkpoint.touch()
     with pytest.raises(RunError) as error:
         RunFolder.planned(run.path.parent, "first", force=False)
     for text in (f"The run {run.path} exists", f"`neufield resume {run.path}`", "--force", "--name"):
         assert text in str(error.value)
 
 
+def test_a_run_without_a_checkpoint_is_not_to_be_resumed(run: RunFolder):
+    with pytest.raises(RunError, match=r"first exists. It has no checkpoint yet: replace it with --force, or") as error:
+        RunFolder.planned(run.path.parent, "first", force=False)
+    assert "resume" not in str(error.value)
+
+
 def test_force_replaces_a_run(run: RunFolder):
     run.log({"step": 1})
     again = RunFolder.planned(run.path.parent, "first", force=True)
     assert run.metrics.is_file()
-    again.create()
-    assert [path.name for path in run.path.iterdir()] == ["outputs"]
+    again.create("task: nerf\n")
+    assert sorted(path.name for path in run.path.iterdir()) == ["config.yaml", "outputs"]
+    assert list(run.path.parent.iterdir()) == [run.path]
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -50,10 +61,34 @@ def test_what_is_no_run_is_never_replaced(tmp_path: Path, force: bool, file: str
     assert path.read_text() == "model: mine\n"
 
 
-def test_an_empty_folder_is_taken(tmp_path: Path):
-    (tmp_path / "empty").mkdir()
-    RunFolder.planned(tmp_path, "empty", force=False).create()
-    assert (tmp_path / "empty" / "outputs").is_dir()
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize("left", [[], ["outputs"], ["outputs", ".config.77.partial.yaml"]])
+def test_an_empty_folder_is_taken_and_one_of_a_run_that_never_began(tmp_path: Path, left: list[str], force: bool):
+    for name in left:
+        (tmp_path / "empty" / name).mkdir(parents=True) if name == "outputs" else (tmp_path / "empty" / name).touch()
+    (tmp_path / "empty").mkdir(exist_ok=True)
+    RunFolder.planned(tmp_path, "empty", force=force).create("task: nerf\n")
+    assert sorted(path.name for path in (tmp_path / "empty").iterdir()) == ["config.yaml", "outputs"]
+
+
+@pytest.mark.parametrize("mine", ["outputs", "outputs/mine.mp4", "outputs/deeper/mine.mp4"])
+def test_a_folder_with_a_file_of_yours_is_not(tmp_path: Path, mine: str):
+    (tmp_path / "empty" / mine).parent.mkdir(parents=True)
+    (tmp_path / "empty" / mine).touch()
+    with pytest.raises(RunError, match="empty exists and is not a run"):
+        RunFolder.planned(tmp_path, "empty", force=True)
+
+
+def test_a_run_folder_that_cannot_be_written(run: RunFolder):
+    run.require_writable()
+    assert sorted(path.name for path in run.path.iterdir()) == ["config.yaml", "outputs"]
+    run.outputs.rmdir()
+    run.outputs.touch()
+    with pytest.raises(RunError, match=r"The run folder .*first cannot be written \(.*outputs: Not a directory\); see"):
+        run.require_writable()
+    run.metrics.mkdir()
+    with pytest.raises(RunError, match=r"metrics.jsonl cannot be written \(Is a directory\); see .*neufield resume"):
+        run.log({"step": 1})
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "a/b", "/tmp/x", "a/"])
@@ -64,8 +99,8 @@ def test_names_that_climb_out(tmp_path: Path, name: str):
 
 def test_a_place_where_nothing_can_be_made(tmp_path: Path):
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(RunError, match=r"The run folder .* cannot be made: "):
-        RunFolder.planned(tmp_path / "runs", "x", force=False).create()
+    with pytest.raises(OutputError, match=r"runs/x: cannot be written \(.*\); see"):
+        RunFolder.planned(tmp_path / "runs", "x", force=False).create("task: nerf\n")
 
 
 def test_open(run: RunFolder, tmp_path: Path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from neufield.datasets import OutputError
 from neufield.tools.video import write_video
 
 
@@ -99,4 +100,12 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path):
         ValueError, match=r"frame 2 must be uint8 of shape \(32, 32, 3\), found uint8 of shape \(32, 34"
     ):
         write_video(tmp_path / "video.mp4", mixed)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_video_that_ffmpeg_cannot_encode_is_told_in_one_sentence(tmp_path: Path):
+    path = tmp_path / "video.mp4"
+    with pytest.raises(OutputError, match=r"video.mp4: ffmpeg ended early \(.*\); see to disk") as error:
+        write_video(path, frames(40, 2, 20_000), fps=10)
+    assert "\n" not in str(error.value)
     assert list(tmp_path.iterdir()) == []
