@@ -7,7 +7,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from .errors import ImageFileError
-from .picture_canvas import Canvas, array_bytes, bands
+from .picture_canvas import Canvas, bands
 from .picture_source import READ_ERRORS, PictureSource, StoredType, unreadable
 from .plain_pictures import any_size_allowed, frame_notes
 
@@ -37,25 +37,19 @@ def open_deep_png(path: Path) -> PictureSource:
             colors = _PNG_CHANNELS[file.read(26)[25]]
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
-    key = info.get("transparency")
-    shape = (height, width, colors + (key is not None))
+    channels = colors + ("transparency" in info)
 
     def decode(canvas: Canvas) -> None:
         from imagecodecs import png_decode
 
-        if key is None:
-            png_decode(path.read_bytes(), out=canvas.values.squeeze(2) if colors == 1 else canvas.values)
-            return
-        opaque = png_decode(path.read_bytes()).reshape(height, width, colors)
-        canvas.values[..., :colors] = opaque
-        canvas.values[..., colors] = np.where((opaque == np.asarray(key)).all(-1), 0, 65535)
+        png_decode(path.read_bytes(), out=canvas.values.squeeze(2) if channels == 1 else canvas.values)
 
     return PictureSource(
         size=(width, height),
-        channels=shape[2],
+        channels=channels,
         stored="uint16",
         maximum=65535,
-        working_bytes=path.stat().st_size + (0 if key is None else 2 * array_bytes(shape, np.uint16)),
+        working_bytes=path.stat().st_size,
         decode=decode,
         orientation=orientation,
         profile=info.get("icc_profile"),

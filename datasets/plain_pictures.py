@@ -13,7 +13,7 @@ from .errors import ImageFileError
 from .picture_canvas import Canvas, bands
 from .picture_source import READ_ERRORS, PictureSource, unreadable
 
-_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "GIF", "BMP", "DIB", "PPM", "QOI")
+_FORMATS = ("PNG", "JPEG", "WEBP", "AVIF", "GIF", "BMP", "DIB", "PPM", "QOI")
 NAMES = "PNG, JPEG, WebP, AVIF, GIF, BMP, PPM, QOI"
 _MODES = {
     # mode of the file: (what it is converted to, the same with its transparent colour)
@@ -48,6 +48,7 @@ def open_plain(path: Path) -> PictureSource:
     Raises:
         ImageFileError: if it is none, or one of more than 8 bits per channel.
     """
+    Image.init()  # else only the commonest formats are known
     try:
         with any_size_allowed(), Image.open(path, formats=_FORMATS) as image:
             kind, mode, size, info = image.format or "", image.mode, image.size, image.info

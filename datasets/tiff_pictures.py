@@ -25,7 +25,7 @@ _REDUCED, _MASK = 1, 4  # kinds of further pictures of a file
 _FLOATS: dict[str, StoredType] = {"float16": "float16", "float32": "float32", "float64": "float32"}
 _DECODING = 4  # copies of a tile or strip: packed, unpacked, turned to RGB, put into its place
 
-Block = Shaped[np.ndarray, "rows columns samples"]
+Block = Shaped[np.ndarray, "rows columns _"]
 
 
 @dataclass(frozen=True)
