@@ -6,6 +6,7 @@ from .errors import DataError as DataError
 from .errors import FormatError as FormatError
 from .errors import ImageFileError as ImageFileError
 from .errors import ImageSizeError as ImageSizeError
+from .errors import MissingFileError as MissingFileError
 from .errors import MissingFolderError as MissingFolderError
 from .errors import MissingPackageError as MissingPackageError
 from .errors import NoPosesError as NoPosesError
@@ -19,6 +20,9 @@ from .loading import load_posed_scene as load_posed_scene
 from .photo_posing import PoseSettings as PoseSettings
 from .photo_posing import default_output as default_output
 from .photo_posing import pose_photos as pose_photos
+from .picture_source import StoredType as StoredType
+from .pictures import Picture as Picture
+from .pictures import load_picture as load_picture
 from .pose_report import PoseReport as PoseReport
 from .posed_images import PixelBatch as PixelBatch
 from .posed_images import PosedImages as PosedImages

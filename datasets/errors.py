@@ -9,6 +9,10 @@ class MissingFolderError(DataError):
     """The data folder is not there, or is no folder."""
 
 
+class MissingFileError(DataError):
+    """The file is not there, or is a folder."""
+
+
 class NoPosesError(DataError):
     """The folder has no poses in a format that is read here."""
 
