@@ -13,7 +13,7 @@ from .errors import DataError, ImageFileError, ImageSizeError, MissingFileError
 from .exr_pictures import open_exr
 from .picture_canvas import Canvas, array_bytes, bands, in_units, release
 from .picture_source import READ_ERRORS, PictureSource, StoredType, unreadable
-from .pixel_store import default_memory_bytes
+from .pixel_store import machine_memory_bytes
 from .plain_pictures import open_plain
 from .tiff_pictures import open_tiff
 
@@ -114,7 +114,7 @@ def load_picture(path: Path, *, memory_bytes: int | None = None) -> Picture:
         ImageFileError: if it is no picture, cut short, of a kind that is not read, or without a known pixel.
         ImageSizeError: if it can only be decoded whole and does not fit, or the disk is too small for it.
     """
-    memory_bytes = default_memory_bytes() if memory_bytes is None else memory_bytes
+    memory_bytes = machine_memory_bytes() // 2 if memory_bytes is None else memory_bytes
     source = _opened(path)
     width, height = source.size
     if width < 1 or height < 1:

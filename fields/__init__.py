@@ -14,6 +14,7 @@ from .frequency import FrequencyEncoding as FrequencyEncoding
 from .hash_grid import HashGrid as HashGrid
 from .kernels.dispatch import BackendError as BackendError
 from .kernels.dispatch import use_backend as use_backend
+from .likelihoods import Likelihood as Likelihood
 from .mlp import MLP as MLP
 from .radiance_field import Radiance as Radiance
 from .radiance_field import RadianceField as RadianceField

@@ -10,6 +10,8 @@ from .marching import Marcher as Marcher
 from .marching import Thinning as Thinning
 from .marching import visible_samples as visible_samples
 from .occupancy import OccupancyGrid as OccupancyGrid
+from .raster import Raster as Raster
+from .raster import measure as measure
 from .refinement import CameraRefinement as CameraRefinement
 from .renderer import Renderer as Renderer
 from .renderer import Rendering as Rendering

@@ -135,9 +135,9 @@ def _run_rows(config: NerfConfig, progress: Progress) -> list[Row]:
     run = RunFolder.open(config.runs / _RUN)
     settings, rows = read_config(run), []
     for line in run.read_metrics():
-        if "held_out" in line:
+        if "scores" in line:
             name = f"held-out PSNR after {line['seconds']:.0f} s, {line['step']} steps"
-            rows.append(Row(name, line["held_out"]["psnr"], "dB"))
+            rows.append(Row(name, line["scores"]["psnr"], "dB"))
     content = json.loads(run.evaluation.read_text(encoding="utf-8"))
     protocol = content["protocol"]
     rows.append(Row(f"the same, all pixels of {len(content['views'])} views", content["mean"]["psnr"], "dB"))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..datasets.whole_output import whole_file
-from .nerf_report import versions
+from .report_parts import versions
 
 
 @dataclass(frozen=True)

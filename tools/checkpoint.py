@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..datasets.whole_output import whole_file
 from .errors import RunError
@@ -100,3 +100,16 @@ def load_into(targets: dict[str, Tensor], tensors: dict[str, Tensor], prefix: st
             )
         with torch.no_grad():
             target.copy_(found)
+
+
+def load_averaged(path: Path, model: nn.Module) -> dict[str, Any]:
+    """Copies a run's averaged weights into its model, the last step's where no average was kept; returns the facts.
+
+    Raises:
+        RunError: As `load_checkpoint` and `load_into`.
+    """
+    checkpoint = load_checkpoint(path)
+    load_into(model.state_dict(), checkpoint.tensors, "model.", path)
+    averaged = {name: tensor for name, tensor in model.named_parameters() if f"average.{name}" in checkpoint.tensors}
+    load_into({name: tensor.data for name, tensor in averaged.items()}, checkpoint.tensors, "average.", path)
+    return checkpoint.facts

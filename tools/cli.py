@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 _COMMANDS = {
     "demo": "train on a built-in scene: the whole program in about two minutes",
     "nerf": "train a NeRF on a folder of posed photos",
-    "eval": "score a run on its held-out photos and write its report",
-    "render": "render a video of a run",
+    "image": "fit a picture as a field",
+    "eval": "score a run again and write its report",
+    "render": "render a video of a NeRF, or a picture at any resolution",
     "resume": "go on with a run that was stopped, or train it longer",
     "bench": "time the backends that run here, side by side",
     "data check": "say what a folder holds and what is wrong with it, before any training",

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import tyro
 
+from ..configs.image_config import ImageConfig
 from ..configs.loading import ConfigError, build, merge, read_preset, read_task_settings
 from ..configs.nerf_config import Background, NerfConfig, Preset
 from ..configs.run_options import Backend, Positional, RunOptions
@@ -31,28 +32,33 @@ class RunChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class EvalOptions(RunChoice):
-    """Scores a run on its held-out photos, and writes evaluation.json, report.html and what the report shows anew."""
+    """Scores a run on its held-out photos or its picture, and writes evaluation.json, report.html and what that shows
+    anew."""
 
     against: Path | None = None
-    """A finished run on the same data that the report compares this one with."""
+    """nerf: a finished run on the same data that the report compares this one with."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderOptions(RunChoice):
-    """Renders a video of a run into its outputs/ folder."""
+    """Renders a video of a NeRF, or a picture at any resolution, into the run's outputs/ folder."""
 
-    path: Literal["turntable", "interpolate"] = "turntable"
-    """Once around the scene, or smoothly through the training cameras."""
-    frames: int = 60
-    """Number of frames."""
-    fps: float = 20.0
-    """Frames per second."""
     size: tuple[int, int] | None = None
-    """Width and height in pixels; by default that of the photos, at most 400 on the longer side."""
+    """Width and height in pixels; by default that of the photos, at most 400 on the longer side, or of the picture."""
     output: Path | None = None
-    """The video's file, .mp4 or .gif; by default turntable.mp4 or interpolate.mp4 in the run's outputs/ folder."""
+    """The file: .mp4 or .gif; .png, .jpg, .tif, .exr, .hdr or .npy; by default one in the run's outputs/ folder."""
     force: bool = False
-    """Replace a video that is there."""
+    """Replace a file that is there."""
+    path: Literal["turntable", "interpolate"] | None = None
+    """nerf: once around the scene (turntable, the default), or smoothly through the training cameras (interpolate)."""
+    frames: int | None = None
+    """nerf: number of frames; 60 by default."""
+    fps: float | None = None
+    """nerf: frames per second; 20 by default."""
+    scale: float | None = None
+    """image: draw it so many times as large, instead of --size."""
+    crop: tuple[float, float, float, float] | None = None
+    """image: draw a part of it alone: left, top, width and height in pixels of the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,40 +159,74 @@ def demo_command(arguments: list[str]) -> str:
 _DEMO = "Trains a NeRF on a scene that the program draws itself, scores it, and writes a turntable video and a report."
 
 
+def image_command(arguments: list[str]) -> str:
+    """`neufield image`."""
+    config = parse_image(arguments)
+    from .image_run import start
+
+    return start(config)
+
+
 def eval_command(arguments: list[str]) -> str:
     """`neufield eval`."""
     options = tyro.cli(EvalOptions, prog="neufield eval", args=arguments)
-    from .nerf_run import evaluate_run
     from .run_folder import RunFolder
 
-    return evaluate_run(
-        RunFolder.open(options.run),
-        against=options.against,
-        device=options.device,
-        backend=options.backend,
-        quiet=options.quiet,
-    )
+    run = RunFolder.open(options.run)
+    choice = {"device": options.device, "backend": options.backend, "quiet": options.quiet}
+    if run.task == "image":
+        _require_untouched(options, EvalOptions, "against", task="image")
+        from .image_run import evaluate_run as evaluate_image_run
+
+        return evaluate_image_run(run, **choice)
+    from .nerf_run import evaluate_run
+
+    return evaluate_run(run, against=options.against, **choice)
 
 
 def render_command(arguments: list[str]) -> str:
     """`neufield render`."""
     options = tyro.cli(RenderOptions, prog="neufield render", args=arguments)
     from .progress import Progress
-    from .render_run import render_video
     from .run_folder import RunFolder
 
+    run, progress = RunFolder.open(options.run), Progress(quiet=options.quiet)
+    choice = {"device": options.device, "backend": options.backend, "force": options.force}
+    if run.task == "image":
+        _require_untouched(options, RenderOptions, "path", "frames", "fps", task="image")
+        from .image_rendering import render_picture
+
+        return render_picture(
+            run,
+            size=options.size,
+            scale=options.scale,
+            crop=options.crop,
+            output=options.output,
+            progress=progress,
+            **choice,
+        )
+    _require_untouched(options, RenderOptions, "scale", "crop", task="nerf")
+    from .render_run import render_video
+
     return render_video(
-        RunFolder.open(options.run),
-        path=options.path,
-        frames=options.frames,
-        fps=options.fps,
+        run,
+        path=options.path or "turntable",
+        frames=60 if options.frames is None else options.frames,
+        fps=20.0 if options.fps is None else options.fps,
         size=options.size,
         output=options.output,
-        progress=Progress(quiet=options.quiet),
-        device=options.device,
-        backend=options.backend,
-        force=options.force,
+        progress=progress,
+        **choice,
     )
+
+
+def _require_untouched(options: Any, kind: type, *names: str, task: str) -> None:
+    """Refuses options that a run of this task would ignore."""
+    defaults = {item.name: item.default for item in fields(kind)}
+    given = [name for name in names if getattr(options, name) != defaults[name]]
+    if given:
+        told = " and ".join(f"--{name}" for name in given)
+        raise ValueError(f"{options.run} is a run of `neufield {task}`, which {told} means nothing to; leave it out.")
 
 
 def resume_command(arguments: list[str]) -> str:
@@ -194,11 +234,15 @@ def resume_command(arguments: list[str]) -> str:
     options = tyro.cli(ResumeOptions, prog="neufield resume", args=arguments)
     if options.seconds is not None and options.steps is not None:
         raise ValueError(_TWO_ENDS)
-    from .nerf_run import resume
     from .run_folder import RunFolder
 
+    run = RunFolder.open(options.run)
+    if run.task == "image":
+        from .image_run import resume
+    else:
+        from .nerf_run import resume
     return resume(
-        RunFolder.open(options.run),
+        run,
         seconds=options.seconds,
         steps=options.steps,
         device=options.device,
@@ -292,29 +336,60 @@ def parse_nerf(arguments: list[str]) -> NerfConfig:
         ConfigError: A preset or config file does not fit.
         ValueError: It is not said when the training ends, or said twice.
     """
-    rest = _without(arguments, "--config")
-    settings, source, changes = {}, "the preset", {}
-    if len(rest) < len(arguments):
-        source = _value_of(arguments, "--config") or ""
-        if not source:
-            raise ConfigError("--config needs the path of a YAML file, such as a run's config.yaml.")
-        changes = read_task_settings(Path(source), "nerf")
+    rest, source, changes = _from_file(arguments, "nerf")
     preset = _value_of(arguments, "--preset") or changes.get("preset", "default")
-    if preset in get_args(Preset):  # else the option or the file is refused below
-        settings = read_preset("nerf", preset)
+    # Another preset is refused below, as an option or in the file.
+    settings = read_preset("nerf", preset) if preset in get_args(Preset) else {}
+    return _parsed(NerfConfig, "data", settings, changes, rest, source or "the preset", "neufield nerf", _NERF)
+
+
+def parse_image(arguments: list[str]) -> ImageConfig:
+    """The settings of `neufield image`: defaults, then --config, then every other option; raises as `parse_nerf`."""
+    rest, source, changes = _from_file(arguments, "image")
+    settings = {"seconds": _IMAGE_SECONDS}
+    return _parsed(ImageConfig, "picture", settings, changes, rest, source or "", "neufield image", _IMAGE)
+
+
+def _from_file(arguments: list[str], task: str) -> tuple[list[str], str | None, dict[str, Any]]:
+    """The arguments less --config, the file that it names, and the settings in it."""
+    rest = _without(arguments, "--config")
+    if len(rest) == len(arguments):
+        return rest, None, {}
+    source = _value_of(arguments, "--config")
+    if not source:
+        raise ConfigError("--config needs the path of a YAML file, such as a run's config.yaml.")
+    return rest, source, read_task_settings(Path(source), task)
+
+
+def _parsed(
+    kind: type[Trained],
+    data: str,
+    settings: dict[str, Any],
+    changes: dict[str, Any],
+    arguments: list[str],
+    source: str,
+    program: str,
+    description: str,
+) -> Trained:
+    """The settings of a command: `settings`, then `changes`, then the command line's, which must name the data."""
     if changes.get("steps") is not None:
-        settings["seconds"] = None
-    default = build(NerfConfig, {"data": "", **merge(settings, changes)}, source)
-    if "data" not in changes:
-        object.__setattr__(default, "data", tyro.MISSING)  # no path, and not to be checked as one: only tyro sees it
-    parsed = tyro.cli(NerfConfig, prog="neufield nerf", args=rest, default=default, description=_NERF)
-    return _with_one_end(parsed, rest)
+        settings = {**settings, "seconds": None}
+    default = build(kind, {data: "", **merge(settings, changes)}, source)
+    if data not in changes:
+        object.__setattr__(default, data, tyro.MISSING)  # no path, and not to be checked as one: only tyro sees it
+    parsed = tyro.cli(kind, prog=program, args=arguments, default=default, description=description)
+    return _with_one_end(parsed, arguments)
 
 
 _NERF = """Trains a NeRF on a folder of posed photos.
 
 --config FILE takes settings from a YAML file; the config.yaml of a run repeats it. Options on the command line win over
 the file, and the file wins over the preset."""
+_IMAGE = """Fits a picture as a field that can be drawn at any resolution.
+
+--config FILE takes settings from a YAML file; the config.yaml of a run repeats it. Options on the command line win over
+the file."""
+_IMAGE_SECONDS = 60.0
 _TWO_ENDS = "Give either --seconds or --steps: each says when the training ends."
 
 

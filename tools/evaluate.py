@@ -2,9 +2,7 @@
 
 import json
 import math
-import sys
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,6 +14,7 @@ from .alignment import ALIGNMENT_STEPS, aligned_camera
 from .depth_supervision import depth_error
 from .metrics import exposed_psnr, score
 from .nerf import NerfTask
+from .peak_memory import peak_of_run
 from .pictures import error_image, side_by_side, striped, write_png
 from .progress import Progress
 from .radiance_model import blend
@@ -175,7 +174,7 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, *, training_seconds
         **({} if evaluation.moved is None else {"cameras": asdict(evaluation.moved)}),
         "seconds": training_seconds,
         "render_seconds": evaluation.seconds,
-        "peak_memory_bytes": max((peak for peak in (peak_memory_bytes(), _peak_so_far(run)) if peak), default=None),
+        "peak_memory_bytes": peak_of_run(run),
     }
     stems = _file_stems([view.name for view in evaluation.views])
     for view, stem in zip(evaluation.views, stems, strict=True):
@@ -184,24 +183,7 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, *, training_seconds
     return content
 
 
-def _peak_so_far(run: RunFolder) -> int | None:
-    """What an earlier evaluation of this run says: the training's peak, where this is a later process."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return int(json.loads(run.evaluation.read_text(encoding="utf-8"))["peak_memory_bytes"])
-    return None
-
-
 def _file_stems(names: list[str]) -> list[str]:
     """Views' names as file names, each another one: folders joined, the ending dropped where that leaves no doubt."""
     short = [PurePosixPath(name).with_suffix("").as_posix().replace("/", "_") for name in names]
     return [stem if short.count(stem) == 1 else f"{stem}_{index:03d}" for index, stem in enumerate(short)]
-
-
-def peak_memory_bytes() -> int | None:
-    """The most memory this process has held so far; None on systems that do not say."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -65,6 +65,8 @@ class Task(Protocol):
 
     module: nn.Module
     """Everything that is saved: parameters and buffers."""
+    scored: str
+    """What `quick_score` scores, in words: "held-out photos"."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Groups of parameters with their options of `Adam`, beside them `share`, of the fit's learning rate,
@@ -99,7 +101,7 @@ class Task(Protocol):
         ...
 
     def quick_score(self) -> dict[str, float]:
-        """Held-out numbers that are cheap to get, for the curve."""
+        """Numbers that are cheap to get, for the curve."""
         ...
 
 
@@ -187,7 +189,7 @@ class Fitter:
         return losses
 
     def _plan_curve(self) -> None:
-        """Seconds (or steps) at which the held-out score is taken, beside the end."""
+        """Seconds (or steps) at which the score is taken, beside the end."""
         if self.settings.steps is not None:
             marks = [share * self.settings.steps for share in _CURVE_SHARES]
             done = float(self.step)
@@ -202,13 +204,13 @@ class Fitter:
             self.score()
 
     def score(self) -> None:
-        """Takes the quick held-out score now and logs it."""
+        """Takes the quick score now and logs it."""
         with self.average.applied():
             scores = self.task.quick_score()
         if scores:
-            self.run.log({"step": self.step, "seconds": self.seconds, "held_out": scores})
+            self.run.log({"step": self.step, "seconds": self.seconds, "scores": scores})
             told = ", ".join(f"{name} {value:.2f}" for name, value in scores.items())
-            self.progress.say(f"After {self.seconds:.0f} s, {self.step} steps: held-out {told}")
+            self.progress.say(f"After {self.seconds:.0f} s, {self.step} steps: {told} ({self.task.scored})")
 
     def _log(self, losses: dict[str, Tensor]) -> None:
         values = {name: value.item() for name, value in losses.items()}

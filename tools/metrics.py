@@ -14,8 +14,8 @@ _SSIM_PIXELS = 1 << 18  # at a time: similarity takes six hundred bytes for each
 
 
 def psnr(
-    predicted: Float[Tensor, "height width 3"],
-    target: Float[Tensor, "_ _ 3"],
+    predicted: Float[Tensor, "height width channels"],
+    target: Float[Tensor, "_ _ _"],
     kept: Bool[Tensor, "_ _"] | None = None,
 ) -> float:
     """Peak signal-to-noise ratio in decibels.

@@ -57,6 +57,8 @@ class NerfTask:
         device: Where the model and the photos lie.
     """
 
+    scored = "held-out photos"
+
     def __init__(self, config: NerfConfig, scene: PosedScene, device: torch.device) -> None:
         self.config, self.scene, self.device = config, scene, device
         cameras = scene.train.cameras

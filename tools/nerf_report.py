@@ -2,8 +2,6 @@
 
 import math
 import shlex
-from importlib.metadata import version
-from itertools import pairwise
 from typing import Any
 
 from ..configs.loading import to_yaml
@@ -11,7 +9,8 @@ from .comparison import Comparison
 from .evaluate import Evaluation
 from .nerf import NerfTask
 from .pictures import to_uint8
-from .report import ReportContent, ReportSection, ReportSeries, ReportView
+from .report import ReportContent, ReportSection, ReportView
+from .report_parts import curve_of, series_of, timings_of, versions
 from .run_folder import RunFolder
 
 
@@ -35,7 +34,6 @@ def report_content(
     """
     lines = run.read_metrics()
     mean = content["mean"]
-    curve = [(line["seconds"], line["held_out"]["psnr"]) for line in lines if "held_out" in line]
     turntable = run.outputs / "turntable.mp4"
     flight = " --path interpolate" if task.config.turntable == "on" else ""
     path, data = shlex.quote(str(run.path)), shlex.quote(str(task.config.data))
@@ -53,11 +51,12 @@ def report_content(
             **_moved(evaluation),
         },
         views=[ReportView(view.name, view.scores, *map(to_uint8, view.pictures())) for view in evaluation.views],
-        curve=curve,
-        series=_series(lines),
+        curve=curve_of(lines),
+        scored=task.scored,
+        series=series_of(lines),
         sections=[] if comparison is None else [_comparison_section(comparison)],
         video=turntable.read_bytes() if task.config.turntable == "on" and turntable.is_file() else None,
-        timings=_timings(content, len(evaluation.views), warm_up_seconds),
+        timings=timings_of(content, _drawing(content, len(evaluation.views)), warm_up_seconds),
         settings=to_yaml(task.config),
         versions=versions(),
         notes=task.scene.notes,
@@ -73,50 +72,16 @@ def report_content(
     )
 
 
+def _drawing(content: dict[str, Any], views: int) -> dict[str, str]:
+    return (
+        {"rendering a held-out view": f"{content['render_seconds'] / views:.2f} s, scoring included"} if views else {}
+    )
+
+
 def _moved(evaluation: Evaluation) -> dict[str, str]:
     if evaluation.moved is None:
         return {}
     return {"cameras moved by": f"{evaluation.moved.degrees:.3f}°, {evaluation.moved.distance:.4g} of your units"}
-
-
-def versions() -> dict[str, str]:
-    """Versions of what computed a run."""
-    return {name: version(name) for name in ("neufield", "torch", "numba", "numpy")}
-
-
-def _series(lines: list[dict[str, Any]]) -> list[ReportSeries]:
-    steps = [line for line in lines if "losses" in line]
-    series = [
-        ReportSeries(f"Loss: {name}", [(line["seconds"], line["losses"][name]) for line in steps])
-        for name in (steps[0]["losses"] if steps else {})
-    ]
-    for name in steps[0]["counters"] if steps else {}:
-        rates = [
-            (b["seconds"], (b["counters"][name] - a["counters"][name]) / (b["seconds"] - a["seconds"]))
-            for a, b in pairwise(_spaced(steps))
-        ]
-        series.append(ReportSeries(f"{name.capitalize()} per second", rates))
-    return series
-
-
-def _spaced(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Lines that are at least a hundredth of the whole apart: a rate over less is noise."""
-    spaced = lines[:1]
-    for line in lines[1:]:
-        if line["seconds"] - spaced[-1]["seconds"] > 0.01 * lines[-1]["seconds"]:
-            spaced.append(line)
-    return spaced
-
-
-def _timings(content: dict[str, Any], views: int, warm_up_seconds: float | None) -> dict[str, str]:
-    timings = {"training": f"{content['seconds']:.1f} s"}
-    if warm_up_seconds is not None:
-        timings["compiling or loading kernels, before the clock starts"] = f"{warm_up_seconds:.1f} s"
-    if views:
-        timings["rendering a held-out view"] = f"{content['render_seconds'] / views:.2f} s, scoring included"
-    if content["peak_memory_bytes"] is not None:
-        timings["peak memory"] = f"{content['peak_memory_bytes'] / 2**30:.2f} GiB"
-    return timings
 
 
 def _comparison_section(comparison: Comparison) -> ReportSection:

@@ -1,16 +1,14 @@
 """The life of a NeRF run: started, resumed, opened again, evaluated, reported."""
 
-import json
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..configs.loading import build, read_task_settings, to_yaml
+from ..configs.loading import build, read_task_settings
 from ..configs.nerf_config import NerfConfig
 from ..configs.run_options import Backend
 from ..datasets import PosedScene, load_posed_scene, synthetic_scene
-from .checkpoint import load_checkpoint, load_into, require_checkpoint
+from .checkpoint import load_averaged
 from .comparison import Comparison, compare
 from .device import choose_device, compiling_told, quiet_torch_threads
 from .errors import RunError
@@ -25,6 +23,7 @@ from .radiance_model import RadianceModel
 from .refined_cameras import write_refined_cameras
 from .report import write_report
 from .run_folder import RunFolder
+from .run_life import Finish, begin, config_text, go_on, require_resumable
 from .scene_file import as_trained, read_scene, write_scene
 
 _PHOTOS_SHARE = 4  # of --memory; the program itself, the field and pictures being scored take the rest
@@ -56,10 +55,7 @@ def start(config: NerfConfig) -> str:
     with quiet_torch_threads(device), compiling_told(progress):
         task = NerfTask(config, scene, device)
         fitter = Fitter(task, fit_settings(config), run, progress)
-        fitter.warm_up()
-        run.create(_config_text(config))
-        write_scene(run, scene)
-        return _train(run, task, fitter)
+        return begin(fitter, config_text("nerf", config), lambda: write_scene(run, scene), _finish(run, task, progress))
 
 
 def resume(
@@ -89,57 +85,17 @@ def resume(
     if seconds is not None or steps is not None:
         config = replace(config, seconds=seconds, steps=steps)
     place = choose_device(config.device)
-    run.require_writable()
-    require_checkpoint(run.checkpoint)
+    require_resumable(run)
     scene = as_trained(run, load_scene(config))
     with quiet_torch_threads(place), compiling_told(progress):
         task = NerfTask(config, scene, place)
         fitter = Fitter(task, fit_settings(config), run, progress)
-        fitter.resume()
-        if fitter.finished and _is_scored(run, fitter.seconds):
-            return _finished(run, fitter)
-        fitter.warm_up()
-        left = " The training is finished; scores and report are left." if fitter.finished else ""
-        progress.say(f"Resumed at step {fitter.step}, {fitter.seconds:.0f} s.{left}")
-        run.write_text(run.config, _config_text(config))
-        return _train(run, task, fitter)
-
-
-def _is_scored(run: RunFolder, seconds: float) -> bool:
-    """Whether the report of a run is there, and the scores are those after so many seconds of training."""
-    try:
-        found = json.loads(run.evaluation.read_text(encoding="utf-8"))["seconds"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return found == seconds and run.report.is_file()
-
-
-def _finished(run: RunFolder, fitter: Fitter) -> str:
-    longer = f"--steps {2 * fitter.step}" if fitter.settings.steps else f"--seconds {math.ceil(2 * fitter.seconds)}"
-    return (
-        f"{run.path} is finished, with {fitter.step} steps in {fitter.seconds:.0f} s. Train it longer by "
-        f"`neufield resume {run.path} {longer}`, or score it again by `neufield eval {run.path}`."
-    )
+        return go_on(fitter, config_text("nerf", config), _finish(run, task, progress))
 
 
 def _lasting(data: Path) -> Path:
     """The data folder as it can be found from anywhere."""
     return data if data == BUILT_IN else data.resolve()
-
-
-def _config_text(config: NerfConfig) -> str:
-    return "task: nerf\n" + to_yaml(config)
-
-
-def _train(run: RunFolder, task: NerfTask, fitter: Fitter) -> str:
-    if not fitter.fit():
-        return f"Stopped at step {fitter.step}; go on with `neufield resume {run.path}`."
-    fitter.progress.say("Scoring the held-out photos.")
-    with fitter.average.applied():
-        evaluation = evaluate(task, fitter.progress)
-        return _finish(
-            run, task, evaluation, fitter.progress, seconds=fitter.seconds, warm_up_seconds=fitter.warm_up_seconds
-        )
 
 
 def evaluate_run(
@@ -156,22 +112,28 @@ def evaluate_run(
         config = replace(config, against=against.resolve())
     if against is not None:
         RunFolder.open(against)
-    run.require_writable()
-    require_checkpoint(run.checkpoint)
+    require_resumable(run)
     progress = Progress(quiet=quiet)
     with quiet_torch_threads(choose_device(config.device)), compiling_told(progress):
         task, facts = open_task(run, config)
+        return _finish(run, task, progress)(facts["seconds"], None)
+
+
+def _finish(run: RunFolder, task: NerfTask, progress: Progress) -> Finish:
+    """What a run ends with, in training or out of it."""
+
+    def finish(seconds: float, warm_up_seconds: float | None) -> str:
         progress.say("Scoring the held-out photos.")
-        evaluation = evaluate(task, progress)
-        return _finish(run, task, evaluation, progress, seconds=facts["seconds"], warm_up_seconds=None)
+        return _report(run, task, evaluate(task, progress), progress, seconds, warm_up_seconds)
+
+    return finish
 
 
-def _finish(
+def _report(
     run: RunFolder,
     task: NerfTask,
     evaluation: Evaluation,
     progress: Progress,
-    *,
     seconds: float,
     warm_up_seconds: float | None,
 ) -> str:
@@ -280,7 +242,7 @@ def open_task(run: RunFolder, config: NerfConfig) -> tuple[NerfTask, dict[str, A
     device = choose_device(config.device)
     scene = as_trained(run, load_scene(config))
     task = NerfTask(config, scene, device)
-    return task, _load_averaged(run, task.model)
+    return task, load_averaged(run.checkpoint, task.model)
 
 
 def open_model(run: RunFolder, config: NerfConfig) -> RadianceModel:
@@ -289,13 +251,5 @@ def open_model(run: RunFolder, config: NerfConfig) -> RadianceModel:
     model = RadianceModel(config, extent=scene.extent, near=scene.near, cameras=scene.cameras).to(
         choose_device(config.device)
     )
-    _load_averaged(run, model)
+    load_averaged(run.checkpoint, model)
     return model
-
-
-def _load_averaged(run: RunFolder, model: RadianceModel) -> dict[str, Any]:
-    checkpoint = load_checkpoint(run.checkpoint)
-    load_into(model.state_dict(), checkpoint.tensors, "model.", run.checkpoint)
-    averaged = {name: tensor for name, tensor in model.named_parameters() if f"average.{name}" in checkpoint.tensors}
-    load_into({name: tensor.data for name, tensor in averaged.items()}, checkpoint.tensors, "average.", run.checkpoint)
-    return checkpoint.facts

@@ -11,7 +11,7 @@ from jaxtyping import Float32
 
 from ..datasets.picture_canvas import bands
 from ..datasets.picture_source import StoredType
-from .whole_file import whole_file
+from ..datasets.whole_output import whole_file
 
 Values = Float32[np.ndarray, "_ width channels"]
 

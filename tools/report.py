@@ -28,7 +28,7 @@ _THUMBNAILS_AT_FULL_SIZE = 30  # with more views they shrink, so that the page s
 
 @dataclass(frozen=True)
 class ReportView:
-    """One held-out view."""
+    """One view."""
 
     name: str
     scores: Mapping[str, float]
@@ -74,8 +74,12 @@ class ReportContent:
     figures: Mapping[str, str] = field(default_factory=dict[str, str])
     """A few more numbers to stand beside the headline, by label."""
     views: Sequence[ReportView] = ()
+    scored: str = "held-out photos"
+    """What the views and the curve are of."""
+    target: str = "photo"
+    """What a view's target is called."""
     curve: Sequence[tuple[float, float]] = ()
-    """Held-out PSNR in dB against seconds of training."""
+    """PSNR in dB against seconds of training."""
     series: Sequence[ReportSeries] = ()
     sections: Sequence[ReportSection] = ()
     video: bytes | None = None
@@ -110,9 +114,9 @@ def report_page(content: ReportContent) -> str:
         _lead(content),
         _facts("How it was measured", content.protocol),
         _bullets("About the data", content.notes),
-        _curve(content.curve),
+        _curve(content.curve, content.scored),
         *(_section(section) for section in content.sections),
-        _all_views(content.views),
+        _all_views(content),
         _series(content.series),
         _facts("Timings", content.timings),
         _commands(content.next_commands),
@@ -139,41 +143,49 @@ def _lead(content: ReportContent) -> str:
         source = f"data:video/mp4;base64,{base64.b64encode(content.video).decode()}"
         video = f'<video src="{source}" autoplay muted loop playsinline controls></video>'
         cards.append(f'<figure class="card">{video}<figcaption>Rendered by the trained field</figcaption></figure>')
-    cards.extend(_slider(view) for view in content.views[: _LEAD_CARDS - len(cards)])
-    heading = "<h2>Held-out views: photo against render</h2>" if content.views else "<h2>Result</h2>"
+    cards.extend(_slider(view, escape(content.target)) for view in content.views[: _LEAD_CARDS - len(cards)])
+    heading = f"<h2>{_capitalized(content.scored)}: {escape(content.target)} against render</h2>"
+    heading = heading if content.views else "<h2>Result</h2>"
     return f'{heading}<div class="grid lead">{"".join(cards)}</div>' if cards else ""
 
 
-def _slider(view: ReportView) -> str:
+def _capitalized(text: str) -> str:
+    return escape(text[:1].upper() + text[1:])
+
+
+def _slider(view: ReportView, kind: str) -> str:
     target, render = (_data_url(image, _SLIDER_SIDE) for image in (view.target, view.render))
     name = escape(view.name)
     scores = ", ".join(f"{_score(key, value)}" for key, value in view.scores.items())
     return (
-        f'<figure class="card"><div class="compare"><img src="{target}" alt="photo of {name}">'
+        f'<figure class="card"><div class="compare"><img src="{target}" alt="{kind} of {name}">'
         f'<img class="over" src="{render}" alt="render of {name}"><span class="bar"></span>'
-        '<span class="chip left">photo</span><span class="chip right">render</span>'
-        f'<input type="range" min="0" max="100" value="50" step="0.5" aria-label="{name}: photo or render"></div>'
+        f'<span class="chip left">{kind}</span><span class="chip right">render</span>'
+        f'<input type="range" min="0" max="100" value="50" step="0.5" aria-label="{name}: {kind} or render"></div>'
         f"<figcaption>{name}: {escape(scores)}</figcaption></figure>"
     )
 
 
-def _all_views(views: Sequence[ReportView]) -> str:
+def _all_views(content: ReportContent) -> str:
+    views, target = content.views, escape(content.target)
     if not views:
         return ""
     side = round(_THUMBNAIL_SIDE * min(1.0, math.sqrt(_THUMBNAILS_AT_FULL_SIZE / len(views))))
     names = list(dict.fromkeys(name for view in views for name in view.scores))
     head = "".join(
-        f"<th>{escape(name)}</th>" for name in ("view", *map(_score_name, names), "photo", "render", "error")
+        f"<th>{escape(name)}</th>" for name in ("view", *map(_score_name, names), content.target, "render", "error")
     )
     rows = [
-        f"<tr><td>{escape(view.name)}</td>{_score_cells(view, names)}{_pictures(view, side)}</tr>" for view in views
+        f"<tr><td>{escape(view.name)}</td>{_score_cells(view, names)}{_pictures(view, side, target)}</tr>"
+        for view in views
     ]
     means = [_mean([view.scores[name] for view in views if name in view.scores]) for name in names]
     cells = "".join(f'<td class="number">{_value(name, mean)}</td>' for name, mean in zip(names, means, strict=True))
-    rows.append(f'<tr class="mean"><td>mean of {len(views)}</td>{cells}<td></td><td></td><td></td></tr>')
+    if len(views) > 1:
+        rows.append(f'<tr class="mean"><td>mean of {len(views)}</td>{cells}<td></td><td></td><td></td></tr>')
     legend = f"Error: absolute difference, mean of the channels; dark is 0, pale is {LARGEST_ERROR:g} or more."
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
-    return f'<h2>All held-out views</h2><p class="soft">{legend}</p><div class="scroll">{table}</div>'
+    return f'<h2>View by view</h2><p class="soft">{legend}</p><div class="scroll">{table}</div>'
 
 
 def _score_cells(view: ReportView, names: Sequence[str]) -> str:
@@ -181,20 +193,21 @@ def _score_cells(view: ReportView, names: Sequence[str]) -> str:
     return "".join(f'<td class="number">{value}</td>' for value in values)
 
 
-def _pictures(view: ReportView, side: int) -> str:
-    images = (("photo", view.target), ("render", view.render), ("error", view.error))
+def _pictures(view: ReportView, side: int, target: str) -> str:
+    images = ((target, view.target), ("render", view.render), ("error", view.error))
     return "".join(
         f'<td class="picture"><img src="{_data_url(image, side)}" alt="{kind} of {escape(view.name)}"></td>'
         for kind, image in images
     )
 
 
-def _curve(curve: Sequence[tuple[float, float]]) -> str:
+def _curve(curve: Sequence[tuple[float, float]], scored: str) -> str:
     if not curve:
         return ""
+    label = f"PSNR of {scored}, dB"
     rows = [("seconds", "PSNR, dB"), *((f"{seconds:.4g}", f"{psnr:.2f}") for seconds, psnr in curve)]
-    chart = line_chart(curve, x_label="seconds of training", y_label="held-out PSNR, dB", markers=True)
-    drawn = f'<figure class="card">{chart}<figcaption>held-out PSNR, dB</figcaption></figure>' if chart else ""
+    chart = line_chart(curve, x_label="seconds of training", y_label=label, markers=True)
+    drawn = f'<figure class="card">{chart}<figcaption>{escape(label)}</figcaption></figure>' if chart else ""
     return f'<h2>Quality against training time</h2><div class="grid">{drawn}<div>{_table(rows)}</div></div>'
 
 

@@ -84,12 +84,20 @@ class RunFolder:
         begun = (*partial, self.outputs) if self.outputs.is_dir() else partial
         return self.path.is_dir() and all(path in begun for path in self.path.rglob("*"))
 
-    def _is_run(self) -> bool:
-        """Other programs have a config.yaml as well; ours begins with its task."""
+    @property
+    def task(self) -> str | None:
+        """Which command trained it: "nerf" or "image"; None where there is no run.
+
+        Other programs have a config.yaml as well; ours begins with its task.
+        """
         if not self.config.is_file():
-            return False
+            return None
         with self.config.open(encoding="utf-8", errors="replace") as file:
-            return file.readline().startswith("task:")
+            key, _, value = file.readline().partition(":")
+        return value.strip() if key == "task" else None
+
+    def _is_run(self) -> bool:
+        return self.task is not None
 
     @property
     def name(self) -> str:

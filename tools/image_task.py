@@ -1,0 +1,144 @@
+"""`neufield image`: fits a picture as a field."""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from ..configs.image_config import ImageConfig
+from ..datasets import Picture
+from ..fields import Likelihood
+from ..render import Raster, measure
+from .fitting import FitSettings
+from .image_model import ImageModel, resolved_field
+from .metrics import psnr
+from .picture_facts import PictureFacts, visible
+
+_RATES = {"hash": 2e-2, "frequency": 1e-3, "fourier": 1e-3, "siren": 1e-4, "finer": 5e-4, "wire": 5e-3, "relu": 1e-3}
+_GRID_BATCH, _NETWORK_BATCH = 1 << 13, 1 << 14
+_SCORED_PIXELS = 1 << 16
+_HELD_OUT = 0.02
+_ROUNDING = 1.0 / math.sqrt(12.0)  # standard deviation of what rounding to whole numbers takes away
+
+
+def resolved(config: ImageConfig, picture: Picture) -> ImageConfig:
+    """The settings with everything filled in that follows from the picture."""
+    config = resolved_field(config, size=picture.size, channels=picture.channels)
+    optimizer = config.optimizer
+    batch = optimizer.batch or (_GRID_BATCH if config.field == "hash" else _NETWORK_BATCH)
+    optimizer = replace(optimizer, rate=optimizer.rate or _RATES[config.field], batch=batch)
+    held_out = config.held_out
+    if held_out is None:
+        held_out = _HELD_OUT if config.learned_scale == "on" else 0.0
+    return replace(config, optimizer=optimizer, held_out=held_out)
+
+
+def fit_settings(config: ImageConfig) -> FitSettings:
+    """The part of the settings that the fitting loop needs."""
+    optimizer = config.optimizer
+    assert optimizer.rate is not None
+    return FitSettings(
+        seconds=None if config.steps else config.seconds,
+        steps=config.steps,
+        rate=optimizer.rate,
+        decay_from=optimizer.decay_from,
+        decay_to=optimizer.decay_to,
+        average=optimizer.average,
+        checkpoint_seconds=config.checkpoint_seconds,
+    )
+
+
+class ImageTask:
+    """Fits an `ImageModel` to a picture: pixels → places → values → negative log-likelihood.
+
+    A step's pixels depend on the seed and the step alone, so that a resumed run draws the same ones.
+
+    Args:
+        config: The run's settings, resolved.
+        picture: The picture.
+        device: Where the model lies.
+    """
+
+    scored = "the picture"
+
+    def __init__(self, config: ImageConfig, picture: Picture, device: torch.device) -> None:
+        self.config, self.picture, self.device = config, picture, device
+        self.kind = PictureFacts.of(picture)
+        self.model = ImageModel(config, size=picture.size, channels=picture.channels).to(device)
+        self.module: torch.nn.Module = self.model
+        self.raster = Raster(*picture.size)
+        steps = 255.0 if picture.maximum is None else float(picture.maximum)
+        self.likelihood = Likelihood(config.likelihood, least_scale=_ROUNDING / steps)
+        self.pixels_drawn = 0
+        count = min(_SCORED_PIXELS, len(self.raster))
+        self._scored = torch.from_numpy(picture.draw(np.random.default_rng(config.seed), count))
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """A grid's table is updated where it has a gradient."""
+        field = self.model.field
+        if self.config.field != "hash":
+            return [{"params": list(field.parameters())}]
+        return [{"params": [field.encoding.table], "sparse": True}, {"params": list(field.network.parameters())}]
+
+    def warm_up(self) -> None:
+        """Compiles or loads every kernel of a step."""
+        drawn = self.pixels_drawn
+        sum(self.losses(0, 0.0).values()).backward()  # pyright: ignore[reportAttributeAccessIssue]
+        self.model.zero_grad()
+        self.pixels_drawn = drawn
+
+    def losses(self, step: int, progress: float) -> dict[str, Tensor]:
+        """The negative log-likelihood of this step's pixels."""
+        del progress
+        batch = self.config.optimizer.batch
+        assert batch is not None
+        generator = np.random.default_rng((self.config.seed, step))
+        pixels = torch.from_numpy(self.picture.draw(generator, batch))
+        pixels = pixels[~self.held_out(pixels)]
+        self.pixels_drawn += len(pixels)
+        area, jitter = self.config.pixels == "area", None
+        if area:
+            jitter = torch.from_numpy(generator.random((len(pixels), 4, 2), np.float32)).to(self.device)
+        values = measure(self.model, self.raster, pixels.to(self.device), area=area, jitter=jitter)
+        return {"likelihood": self._loss(values, self.targets(pixels).to(self.device))}
+
+    def _loss(self, values: Tensor, target: Tensor) -> Tensor:
+        location, raw_scale = values[:, : self.model.channels], values[:, self.model.channels :]
+        if raw_scale.shape[1]:
+            return self.likelihood.negative_log(location, raw_scale, target)
+        return self.likelihood.error(location, target)
+
+    def held_out(self, pixels: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
+        """Which pixels are never trained on: those whose scrambled number is small."""
+        share = self.config.held_out or 0.0
+        return (pixels * 2654435761 + self.config.seed * 40503) % 65521 < round(share * 65521)
+
+    def targets(self, pixels: Int[Tensor, " n"]) -> Float[Tensor, "n channels"]:
+        """What the field is fitted to there."""
+        return self.kind.fitted(visible(self.picture, pixels.numpy()))
+
+    def after_step(self, step: int, progress: float) -> None:
+        """A picture needs no upkeep."""
+
+    def counters(self) -> dict[str, float]:
+        """Pixels drawn since the start."""
+        return {"pixels": float(self.pixels_drawn)}
+
+    def facts(self) -> dict[str, Any]:
+        """The total of pixels."""
+        return {"pixels_drawn": self.pixels_drawn}
+
+    def restore(self, facts: dict[str, Any]) -> None:
+        """Takes back what `facts` gave."""
+        self.pixels_drawn = int(facts["pixels_drawn"])
+
+    @torch.no_grad()
+    def quick_score(self) -> dict[str, float]:
+        """PSNR over some pixels, of the values that are fitted."""
+        values = measure(self.model, self.raster, self._scored.to(self.device), area=self.config.pixels == "area")
+        found, target = values[:, : self.model.channels].cpu(), self.targets(self._scored)
+        return {"psnr": psnr(found.clamp(0.0, 1.0)[None], target.clamp(0.0, 1.0)[None])}
