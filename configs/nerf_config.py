@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from .run_options import Positional, RunOptions, Switch, require_between, require_positive
 
-Background = Literal["auto", "white", "black", "none"]
+Background = Literal["auto", "white", "black", "none", "learned"]
 AppearanceModel = Literal["off", "exposure", "code"]
 Refinement = Literal["off", "poses", "lenses"]
 Preset = Literal["quick", "default", "best"]
@@ -142,7 +142,9 @@ class NerfConfig(RunOptions):
     """A set of defaults, for two cores: quick (a first look in 60 s, 31 dB on lego at 400x400), default (300 s, 33.6 dB
     there), or best (half an hour, larger tables and batches)."""
     background: Background = "auto"
-    """What lies behind transparent photos, in training and in scoring; auto: white where photos have transparency."""
+    """What lies behind transparent photos, in training and in scoring; auto: white where photos have transparency.
+    learned: for opaque photos of open scenes, a colour by viewing direction for all that is far away, such as the sky,
+    fitted with the scene; without it the scene's box has to hold that, too."""
     view_dependence: Switch = "on"
     """Whether a point's colour may change with the direction it is seen from."""
     refine_poses: Refinement = "off"

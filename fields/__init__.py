@@ -9,6 +9,7 @@ from .derivatives import divergence as divergence
 from .derivatives import gradient as gradient
 from .derivatives import jacobian as jacobian
 from .derivatives import laplacian as laplacian
+from .environment import Environment as Environment
 from .frequency import FourierFeatures as FourierFeatures
 from .frequency import FrequencyEncoding as FrequencyEncoding
 from .hash_grid import HashGrid as HashGrid

@@ -16,6 +16,8 @@ from .samples import Rays, Samples, Stepping
 RadianceFunction = Callable[..., tuple[Tensor, Tensor]]
 """(positions, directions), then features if the density gave any, then codes if the rays have any (features are None
 where the density gave none), to density (samples,) and colour (samples, 3)."""
+EnvironmentFunction = Callable[[Float[Tensor, "rays 3"]], Tensor]
+"""Unit directions to the colour (rays, 3) of what is infinitely far away."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class Rendering:
     """What rays see.
 
     Attributes:
-        color: RGB over the background (rays, 3).
-        opacity: Share of light that the scene stops (rays,), in [0, 1].
+        color: RGB over the environment or the background (rays, 3).
+        opacity: Share of light that the field stops (rays,), in [0, 1].
         depth: Expected distance along the ray where it is stopped (rays,), scene units; 0 where nothing stops it.
         distortion: How far what is seen is spread along the ray (rays,), see `composite`.
         samples: How many samples were composited.
@@ -50,6 +52,7 @@ class Renderer:
         stepping: How long samples are.
         near: Nothing is sampled closer to a ray's origin, scene units.
         thinning: Which samples are worth a colour.
+        environment: What the scene shows behind the field, by direction; None: nothing, a background shows through.
         backend: Which kernels run, see `fields.kernels.dispatch`.
     """
 
@@ -59,6 +62,7 @@ class Renderer:
     stepping: Stepping
     near: float = 0.0
     thinning: Thinning = Thinning()
+    environment: EnvironmentFunction | None = None
     backend: str = "auto"
 
     def render(
@@ -76,7 +80,7 @@ class Renderer:
 
         Args:
             rays: Scene coordinates.
-            background: RGB in [0, 1] behind the scene, for all rays or each.
+            background: RGB in [0, 1] behind the scene, for all rays or each; an environment hides it.
             jitter: Shifts of the rays' samples in [0, 1), see `Marcher`.
             on_density: Is told all positions and densities that were evaluated to find the samples.
         """
@@ -90,8 +94,9 @@ class Renderer:
             known += (rays.codes.index_select(0, samples.ray_indices),)
         density, color = self.radiance(positions, directions, *known)
         seen = composite(density, color, samples.t_starts, samples.t_ends, samples.ray_starts, backend=self.backend)
+        behind = background if self.environment is None else self.environment(rays.directions)
         return Rendering(
-            seen.color + (1.0 - seen.opacity)[:, None] * background,
+            seen.color + (1.0 - seen.opacity)[:, None] * behind,
             seen.opacity,
             seen.depth / seen.opacity.clamp(min=1e-6),
             seen.distortion,

@@ -25,6 +25,7 @@ _BACKGROUNDS = {
     "none": "black in scoring; in training random colours behind opaque photos, black behind transparent ones",
     "white": "white in scoring, random colours in training",
     "black": "black in scoring, random colours in training",
+    "learned": "the learned environment; random colours while training begins",
 }
 
 

@@ -118,6 +118,9 @@ class Fitter:
     def __init__(self, task: Task, settings: FitSettings, run: RunFolder, progress: Progress) -> None:
         self.task, self.settings, self.run, self.progress = task, settings, run, progress
         self.optimizer = Adam(task.parameter_groups(), rate=settings.rate)
+        for group in self.optimizer.param_groups:
+            for parameter in group["params"]:
+                self.optimizer.prepare(parameter)  # now, so that what has no gradient yet is in checkpoints, too
         self.average = WeightAverage(task.module, settings.average)
         self.step, self.seconds = 0, 0.0
         self.warm_up_seconds = 0.0
@@ -248,9 +251,6 @@ class Fitter:
         checkpoint = load_checkpoint(path)
         load_into(self.task.module.state_dict(), checkpoint.tensors, "model.", path)
         load_into(self.average.tensors, checkpoint.tensors, "average.", path)
-        for group in self.optimizer.param_groups:
-            for parameter in group["params"]:
-                self.optimizer.prepare(parameter)
         load_into(self._optimizer_tensors(), checkpoint.tensors, "optimizer.", path)
         missing = {"step", "seconds", "task"} - checkpoint.facts.keys()
         if missing:

@@ -20,6 +20,7 @@ _FIRST_RAYS = 256
 _BOUNDED_OPENING, _OPEN_OPENING = 300, 800  # steps; larger scenes have more room for fog
 _REFINED_OPENING = 2000  # cameras find their place on coarse shapes, and get stuck on fine ones
 _OPEN_AFTER = 0.4  # of the training all levels take part at the latest
+_ENVIRONMENT_AFTER = 0.375  # of the levels are open: half of them left walls in the sky, a quarter holes in solids
 _REFRESH_EVERY = 16
 _CAMERA_SLACK = 0.05  # radians by which refined cameras may come to look aside of where they were given
 _CAMERA_FADING = 0.02  # at full rate cameras never come to rest, and blur what they should sharpen
@@ -49,6 +50,10 @@ class NerfTask:
     The grid's levels join one by one, coarsest first, and samples are long at first; the colours' spread along the rays
     is penalised. Together they keep fog out of scenes that are open or seen from few sides.
 
+    A learned environment takes part once three eighths of the levels are open; before, random colours lie behind the
+    scene. In a large box it would swallow what is solid if it were there sooner, while the grid is coarse; much later,
+    walls that the scene has built to show the sky stay where they are.
+
     A step's random numbers depend on the seed and the step alone, so that a resumed run draws the same ones.
 
     Args:
@@ -61,6 +66,11 @@ class NerfTask:
 
     def __init__(self, config: NerfConfig, scene: PosedScene, device: torch.device) -> None:
         self.config, self.scene, self.device = config, scene, device
+        if config.background == "learned" and scene.background == "alpha":
+            raise ValueError(
+                f"The photos in {scene.folder} have transparency, and do not show what lies behind it; "
+                "use --background white, black or none instead of learned."
+            )
         cameras = scene.train.cameras
         if config.refine_poses == "lenses" and bool(cameras.fisheye.any()):
             photo = scene.train.names[int(cameras.fisheye.nonzero()[0])]
@@ -87,10 +97,13 @@ class NerfTask:
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Updated where there is a gradient: weights that wait for a level to open stay as they are."""
         field, refinement, appearance = self.model.field, self.model.refinement, self.model.appearance
-        optimizer = self.config.optimizer
-        networks = [field.density_network.weights, field.color_network.weights]
+        environment, optimizer = self.model.environment, self.config.optimizer
+        tables, networks = [field.grid.table], [field.density_network.weights, field.color_network.weights]
+        if environment is not None:
+            tables.append(environment.grid.table)
+            networks.append(environment.network.weights)
         groups: list[dict[str, Any]] = [
-            {"params": [field.grid.table], "sparse": True},
+            {"params": tables, "sparse": True},
             {"params": networks, "sparse": True, "weight_decay": optimizer.weight_decay},
         ]
         if refinement is not None:
@@ -107,7 +120,7 @@ class NerfTask:
         facts = self.facts()
         bits = self.model.occupancy.bits.clone()
         values = self.model.occupancy.values.clone()
-        losses = self._losses(step=REFINED_FROM, coarseness=64.0, rays=_FEWEST_RAYS)
+        losses = self._losses(step=REFINED_FROM, coarseness=64.0, rays=_FEWEST_RAYS, environment=True)
         sum(losses.values()).backward()  # pyright: ignore[reportAttributeAccessIssue]
         self._explore(self.model.occupancy.all_cells()[:64])
         self.model.zero_grad()
@@ -122,7 +135,12 @@ class NerfTask:
         # Never fewer than before: a run that gets a later end is suddenly less far.
         grid.open(max(int(grid.open_levels), self._levels_at(step, progress)))
         excess = (sampling.coarse_start - 1.0) * 0.5 ** (step / sampling.coarse_half_life) * (1.0 - progress)
-        return self._losses(step=step, coarseness=1.0 + (excess if excess > 0.01 else 0.0), rays=self.rays_per_step)
+        return self._losses(
+            step=step,
+            coarseness=1.0 + (excess if excess > 0.01 else 0.0),
+            rays=self.rays_per_step,
+            environment=int(grid.open_levels) > _ENVIRONMENT_AFTER * self.config.field.levels,
+        )
 
     def _levels_at(self, step: int, progress: float) -> int:
         """How many levels of the grid take part in a step."""
@@ -130,16 +148,17 @@ class NerfTask:
         share = max(step / opening, progress / _OPEN_AFTER) if opening else 1.0
         return min(1 + int(levels * share), levels)
 
-    def _losses(self, *, step: int, coarseness: float, rays: int) -> dict[str, Tensor]:
+    def _losses(self, *, step: int, coarseness: float, rays: int, environment: bool) -> dict[str, Tensor]:
         generator = self._generator.manual_seed(self.config.seed * 1_000_003 + step)
         batch = self.scene.train.sample(rays, generator)
         jitter = torch.rand(rays, generator=generator).to(self.device)
         behind = torch.rand(rays, 3, generator=generator).to(self.device)
-        if self.background is None and self.scene.background == "alpha":
-            behind.zero_()  # opaque photos keep the random colours: light that gets through the scene is an error
+        hidden = environment and self.model.environment is not None
+        if hidden or (self.background is None and self.scene.background == "alpha"):
+            behind.zero_()  # else opaque photos have random colours: light that gets through the scene is an error
         photos = batch.camera_indices.to(self.device)
         drawn = self._rays(batch.pixels.to(self.device), photos, step)
-        rendering = self.model.renderer(coarseness=coarseness).render(
+        rendering = self.model.renderer(coarseness=coarseness, environment=environment).render(
             drawn, behind, jitter=jitter, on_density=self.model.occupancy.observe
         )
         target = blend(batch.colors.to(self.device), behind)
@@ -167,7 +186,7 @@ class NerfTask:
         return Rays(*refinement.rays(self.cameras, pixels, photos), codes)
 
     def _exposed(self, rendering: Rendering, photos: Tensor, behind: Tensor) -> Tensor:
-        """The rendered colours as the photos are exposed; what lies behind the scene is not."""
+        """The rendered colours as the photos are exposed, the environment's too; what lies behind them all is not."""
         if self.model.appearance is None:
             return rendering.color
         through = (1.0 - rendering.opacity)[:, None] * behind

@@ -206,7 +206,7 @@ def _require_comparable(run: RunFolder, config: NerfConfig, scene: PosedScene, o
             f"{other.path} reads photos at 1/{there.downscale} of their size, this run would at 1/{config.downscale}; "
             "give both the same --downscale."
         )
-    if there.background != config.background:
+    if scene.background == "alpha" and there.background != config.background:
         raise RunError(
             f"{other.path} was scored with --background {there.background}, this run would be with "
             f"--background {config.background}; give both the same."

@@ -36,7 +36,7 @@ def write_path_video(
         model: What is rendered, on any device.
         cameras: The training cameras, scene coordinates.
         path: Once around the scene, or smoothly through the training cameras.
-        background: The run's: white, black or none.
+        background: The run's: white, black, none or learned.
         frames: Number of frames, >= 1.
         fps: Frames per second.
         size: Width and height; by default that of the photos, at most 400 pixels on the longer side.
@@ -45,7 +45,7 @@ def write_path_video(
     device = next(model.parameters()).device
     make_path = turntable if path == "turntable" else interpolated_path
     flight = make_path(cameras, frames, size=size or _modest_size(cameras)).to(device, torch.float32)
-    color = torch.full((3,), {"black": 0.0, "none": 0.0}.get(background, 1.0), device=device)
+    color = torch.full((3,), 1.0 if background == "white" else 0.0, device=device)
     with progress:
         write_video(target, _frames(model, flight, color, progress), fps=fps)
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..configs.nerf_config import NerfConfig, SamplingConfig
-from ..fields import Appearance, HashGrid, RadianceField
+from ..fields import Appearance, Environment, HashGrid, RadianceField
 from ..render import CameraRefinement, Cameras, OccupancyGrid, Renderer, Stepping, Thinning
 
 _BOUNDED_STEPS, _OPEN_STEPS = 296, 128  # 296 a unit are 512 along the cube's diagonal
@@ -25,7 +25,7 @@ def resolved_sampling(sampling: SamplingConfig, extent: int) -> SamplingConfig:
 
 
 class RadianceModel(nn.Module):
-    """A field, its occupancy grid, and the way they are sampled.
+    """A field, what lies behind it, its occupancy grid, and the way they are sampled.
 
     Args:
         config: The run's settings.
@@ -67,6 +67,8 @@ class RadianceModel(nn.Module):
             seed=config.seed,
             backend=backend,
         )
+        learned = config.background == "learned"
+        self.environment = Environment(seed=config.seed, backend=backend) if learned else None
         self.occupancy = OccupancyGrid(
             extent=extent, smallest_step=self.smallest_step, resolution=sampling.occupancy_resolution, backend=backend
         )
@@ -77,8 +79,13 @@ class RadianceModel(nn.Module):
         """The cameras that are trained on, as they are known by now."""
         return cameras if self.refinement is None else self.refinement.corrected(cameras)
 
-    def renderer(self, *, coarseness: float = 1.0) -> Renderer:
-        """Renders the model as it is now; samples are `coarseness` times as long as the settings say."""
+    def renderer(self, *, coarseness: float = 1.0, environment: bool = True) -> Renderer:
+        """Renders the model as it is now.
+
+        Args:
+            coarseness: Samples are so many times as long as the settings say.
+            environment: Whether the environment is seen, where there is one.
+        """
         smallest = coarseness * self.smallest_step
         largest = max(smallest, self.extent / self.sampling.occupancy_resolution)
         return Renderer(
@@ -88,6 +95,7 @@ class RadianceModel(nn.Module):
             stepping=Stepping(smallest, self.cone_angle, largest),
             near=self.near,
             thinning=Thinning(least_weight=self.sampling.least_weight),
+            environment=self.environment if environment else None,
             backend=self.backend,
         )
 
@@ -101,8 +109,8 @@ class RadianceModel(nn.Module):
 
 
 def background_color(name: str, *, transparent: bool, device: torch.device) -> Tensor | None:
-    """The RGB behind the scene, (3,); None where photos are opaque and the field explains every pixel itself."""
-    if name == "none" or (name == "auto" and not transparent):
+    """The RGB behind the scene, (3,); None where photos are opaque and the scene explains every pixel itself."""
+    if name in ("none", "learned") or (name == "auto" and not transparent):
         return None
     return torch.full((3,), 0.0 if name == "black" else 1.0, device=device)
 

@@ -60,7 +60,10 @@ def test_merge_goes_into_groups():
         ({"field": {"width": 48}}, "field.width: Input should be 16, 32, 64 or 128, found 48"),
         ({"field": None}, "field: Input should be a dictionary"),
         ({"seed": "x", "steps": 1.5}, "steps: Input should be a valid integer"),
-        ({"background": "blue"}, "background: Input should be 'auto', 'white', 'black' or 'none', found 'blue'"),
+        (
+            {"background": "blue"},
+            "background: Input should be 'auto', 'white', 'black', 'none' or 'learned', found 'blue'",
+        ),
         ({"steps": -1}, "--steps must be positive, got -1"),
         ({"seconds": float("nan")}, "--seconds must be positive, got nan"),
         ({"checkpoint_seconds": 0}, "--checkpoint-seconds must be positive, got 0"),

@@ -1,6 +1,7 @@
 """Volume rendering of scenes whose pictures are known."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -147,6 +148,32 @@ def test_the_background_shows_where_nothing_is():
     assert not seen.depth.any()
     one = renderer.render(rays, background[:1])
     assert torch.equal(one.color, background[:1].expand(5, 3))
+
+
+def waves(directions: Tensor) -> Tensor:
+    return 0.5 + 0.5 * torch.sin(5.0 * directions)
+
+
+def test_an_environment_lies_behind_everything():
+    """It is seen by what light the field lets through, and nothing of the background is."""
+    rays = make_rays()
+    plain = make_renderer(step=1e-2)
+    seen, dark = replace(plain, environment=waves).render(rays, WHITE), plain.render(rays, BLACK)
+    assert 0.1 < dark.opacity.mean() < 0.9
+    behind = (1.0 - dark.opacity)[:, None] * waves(rays.directions)
+    torch.testing.assert_close(seen.color, dark.color + behind, rtol=0.0, atol=1e-6)
+    assert torch.equal(seen.opacity, dark.opacity)
+    assert torch.equal(seen.depth, dark.depth)
+    nothing = replace(make_renderer(lambda x: torch.zeros(len(x))), environment=waves)
+    assert torch.equal(nothing.render(rays, WHITE).color, waves(rays.directions))
+
+
+def test_an_environment_is_in_every_part_of_an_image():
+    renderer, camera = replace(make_renderer(step=1e-2), environment=waves), make_camera()
+    whole, chunked = (renderer.render_image(camera, 0, WHITE[0], chunk=size)["color"] for size in (1 << 15, 10))
+    assert torch.equal(whole, chunked)
+    corner = waves(camera.rays(torch.tensor([[0.5, 0.5]]), torch.tensor([0]))[1])
+    torch.testing.assert_close(whole[0, 0], corner[0], rtol=0.0, atol=0.02)
 
 
 @on_cpu_backends
