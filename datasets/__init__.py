@@ -17,13 +17,13 @@ from .errors import TooFewImagesError as TooFewImagesError
 from .errors import UnsafePathError as UnsafePathError
 from .errors import VideoFileError as VideoFileError
 from .loading import load_posed_scene as load_posed_scene
+from .photo_posing import PoseReport as PoseReport
 from .photo_posing import PoseSettings as PoseSettings
 from .photo_posing import default_output as default_output
 from .photo_posing import pose_photos as pose_photos
 from .picture_source import StoredType as StoredType
 from .pictures import Picture as Picture
 from .pictures import load_picture as load_picture
-from .pose_report import PoseReport as PoseReport
 from .posed_images import PixelBatch as PixelBatch
 from .posed_images import PosedImages as PosedImages
 from .posed_images import PosedScene as PosedScene

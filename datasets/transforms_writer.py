@@ -43,7 +43,8 @@ def companions_of(folder: Path, format: str) -> Companions:
     found = recognise(folder)
     if not found or found[0].format != format:
         return Companions()
-    views = found[0].read(folder, lambda fault: None, downscale=1).views
+    faults: list[DataError] = []  # told when the run was started
+    views = found[0].read(folder, faults.append, downscale=1).views
     document: dict[str, Any] = {}
     with suppress(DataError):
         values = read_json(folder / found[0].evidence).values

@@ -173,15 +173,16 @@ def eval_command(arguments: list[str]) -> str:
     from .run_folder import RunFolder
 
     run = RunFolder.open(options.run)
-    choice = {"device": options.device, "backend": options.backend, "quiet": options.quiet}
     if run.task == "image":
         _require_untouched(options, EvalOptions, "against", task="image")
         from .image_run import evaluate_run as evaluate_image_run
 
-        return evaluate_image_run(run, **choice)
+        return evaluate_image_run(run, device=options.device, backend=options.backend, quiet=options.quiet)
     from .nerf_run import evaluate_run
 
-    return evaluate_run(run, against=options.against, **choice)
+    return evaluate_run(
+        run, against=options.against, device=options.device, backend=options.backend, quiet=options.quiet
+    )
 
 
 def render_command(arguments: list[str]) -> str:
@@ -191,7 +192,6 @@ def render_command(arguments: list[str]) -> str:
     from .run_folder import RunFolder
 
     run, progress = RunFolder.open(options.run), Progress(quiet=options.quiet)
-    choice = {"device": options.device, "backend": options.backend, "force": options.force}
     if run.task == "image":
         _require_untouched(options, RenderOptions, "path", "frames", "fps", task="image")
         from .image_rendering import render_picture
@@ -203,7 +203,9 @@ def render_command(arguments: list[str]) -> str:
             crop=options.crop,
             output=options.output,
             progress=progress,
-            **choice,
+            device=options.device,
+            backend=options.backend,
+            force=options.force,
         )
     _require_untouched(options, RenderOptions, "scale", "crop", task="nerf")
     from .render_run import render_video
@@ -216,7 +218,9 @@ def render_command(arguments: list[str]) -> str:
         size=options.size,
         output=options.output,
         progress=progress,
-        **choice,
+        device=options.device,
+        backend=options.backend,
+        force=options.force,
     )
 
 

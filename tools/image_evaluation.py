@@ -12,7 +12,7 @@ from torch import Tensor
 from ..render import Raster
 from .image_drawing import bands_of, drawn_rows
 from .image_task import ImageTask
-from .metrics import HIGHEST_PSNR, ssim
+from .metrics import HIGHEST_PSNR, SSIM_WINDOW, ssim
 from .progress import Progress
 
 _MOST_PIXELS = 4_000_000  # of what is compared as a picture: larger ones are made smaller for it
@@ -55,19 +55,19 @@ def evaluate_image(task: ImageTask, progress: Progress) -> ImageEvaluation:
     begin = time.perf_counter()
     raster, factor = task.raster, _reduction(task.raster)
     sums: dict[str, float] = defaultdict(float)
-    reduced: list[tuple[Tensor, ...]] = []
+    reduced: list[tuple[Tensor, Tensor]] = []
     for start, stop in bands_of(raster, multiple=factor):
         progress.stage(start / raster.height, "scoring the picture")
-        values, target = _compared(task, raster, start, stop)
-        _add_up(sums, task, raster, start, values, target)
-        reduced.append(tuple(_smaller(picture, factor) for picture in (values, target)))
-    whole = [torch.cat(parts)[..., : task.kind.channels] for parts in zip(*reduced)]
+        band = _compared(task, raster, start, stop)
+        _add_up(sums, task, raster, start, *band)
+        reduced.append((_smaller(band[0], factor), _smaller(band[1], factor)))
+    values, target = (torch.cat(parts)[..., : task.kind.channels] for parts in zip(*reduced))
     scores = _scores(sums, task)
-    if min(whole[0].shape[:2]) >= 11:
-        scores["ssim"] = ssim(*(_shown(task, picture) for picture in whole))
-    worst = _worst_crop(task, *whole, factor) if min(raster.width, raster.height) > _CROP else None
-    view = _view(task, task.picture.path.name, *whole)
-    return ImageEvaluation(scores, view, worst, protocol(task), time.perf_counter() - begin)
+    if min(target.shape[:2]) >= SSIM_WINDOW:
+        scores["ssim"] = ssim(_shown(task, values), _shown(task, target))
+    worst = _worst_crop(task, values, target, factor) if min(raster.width, raster.height) > _CROP else None
+    whole = _view(task, task.picture.path.name, values, target)
+    return ImageEvaluation(scores, whole, worst, protocol(task), time.perf_counter() - begin)
 
 
 def protocol(task: ImageTask) -> dict[str, str]:

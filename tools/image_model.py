@@ -42,6 +42,9 @@ class ImageModel(nn.Module):
         channels: Of the picture.
     """
 
+    stretch: Tensor
+    shift: Tensor
+
     def __init__(self, config: ImageConfig, *, size: tuple[int, int], channels: int) -> None:
         super().__init__()
         self.channels = channels

@@ -9,7 +9,10 @@ from torch import Tensor
 HIGHEST_PSNR = 100.0
 """Decibels given to pictures that agree to 1e-10 in mean squared error or better, identical ones among them."""
 
-_SSIM_WINDOW, _SSIM_REACH = 11, 5
+SSIM_WINDOW = 11
+"""Pixels; smaller pictures have no SSIM."""
+
+_SSIM_REACH = 5
 _SSIM_PIXELS = 1 << 18  # at a time: similarity takes six hundred bytes for each
 
 
@@ -87,20 +90,20 @@ def ssim(
     Wang et al. 2004.
     """
     _check(predicted, target, kept)
-    if min(predicted.shape[:2]) < _SSIM_WINDOW:
+    if min(predicted.shape[:2]) < SSIM_WINDOW:
         raise ValueError(
-            f"SSIM needs pictures of at least {_SSIM_WINDOW} x {_SSIM_WINDOW} pixels, found {_size(predicted)}"
+            f"SSIM needs pictures of at least {SSIM_WINDOW} x {SSIM_WINDOW} pixels, found {_size(predicted)}"
         )
     if kept is None:
         kept = torch.ones(predicted.shape[:2], dtype=torch.bool)
     else:
         predicted = torch.where(kept[..., None], predicted, target)
-    rows = max(_SSIM_WINDOW, _SSIM_PIXELS // predicted.shape[1])
+    rows = max(SSIM_WINDOW, _SSIM_PIXELS // predicted.shape[1])
     total = 0.0
     for first in range(0, len(predicted), rows):
         above, last = max(first - _SSIM_REACH, 0), min(first + rows, len(predicted))
         # At least a window high, and with all that its rows' windows reach.
-        above = max(min(above, len(predicted) - _SSIM_WINDOW), 0)
+        above = max(min(above, len(predicted) - SSIM_WINDOW), 0)
         found = _ssim_map(*(image[above : last + _SSIM_REACH] for image in (predicted, target)))
         total += float(found[first - above : last - above][kept[first:last]].double().sum())
     return total / int(kept.sum())
@@ -112,7 +115,7 @@ def _ssim_map(predicted: Tensor, target: Tensor) -> Float[Tensor, "height width"
 
     first, second = (image.detach().float().permute(2, 0, 1)[None] for image in (predicted, target))
     _, found = structural_similarity_index_measure(
-        first, second, kernel_size=_SSIM_WINDOW, sigma=1.5, data_range=1.0, return_full_image=True
+        first, second, kernel_size=SSIM_WINDOW, sigma=1.5, data_range=1.0, return_full_image=True
     )
     return found[0].mean(dim=0)
 

@@ -69,7 +69,7 @@ def resume(
 ) -> str:
     """Goes on with a run from its last checkpoint, to the end that it was given or to a later one.
 
-    A run that is there, with its scores and its report, is left as it is.
+    A run that has reached it and has its scores and its report is left as it is.
 
     Args:
         run: The run.

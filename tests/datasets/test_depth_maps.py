@@ -222,6 +222,7 @@ def test_it_is_said_that_the_unit_was_not_checked(write_transforms: Write) -> No
     (folder / "sparse_pc.ply").write_text("no PLY file")
     assert unit_notes(folder) == [note]
     folder = with_points(write_transforms, factor=0.0)
+    write_numbers(folder / "depth/001.npy", np.pad([[1.0]], ((0, 7), (0, 11))))
     few = "the unit of the depth maps was not checked: they know too few of the points of sparse_pc.ply"
     assert unit_notes(folder) == [few]
 

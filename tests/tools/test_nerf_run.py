@@ -205,6 +205,7 @@ def test_what_view_dependence_is_worth(cli: Cli, photos: Path, small_field: list
     assert gain < -1.0
     assert f"flat is {gain:+.2f} dB against still (" in said.out
     assert "in the crop where they differ most" in said.out
+    assert "aligned" not in said.out
     report = (other / "report.html").read_text()
     for text in ("flat against still", "PSNR, crop", f"{gain:+.2f} dB"):
         assert text in report

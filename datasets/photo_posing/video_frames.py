@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Num, UInt8
 from PIL import Image
 
-from .errors import VideoFileError
+from ..errors import VideoFileError
 
 _LONGEST_SIDE = 960  # of the grey copy that is judged: fine enough to see blur, and quick
 _JPEG_QUALITY = 95

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neufield.datasets.image_pairs import (
+from neufield.datasets.photo_posing.image_pairs import (
     MOST_EXHAUSTIVE,
     all_pairs,
     look_alike_pairs,

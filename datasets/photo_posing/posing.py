@@ -12,10 +12,11 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from .errors import MissingFolderError, OutputError, PhotosError
-from .image_files import IMAGE_ENDINGS
+from ..errors import MissingFolderError, OutputError, PhotosError
+from ..image_files import IMAGE_ENDINGS
+from ..listed_files import listed
+from ..whole_output import whole_folder
 from .image_pairs import Matching, pairs_to_match, resolved_matching
-from .listed_files import listed
 from .photo_files import FEWEST_PHOTOS, Photo, list_photos, prepare_photos, require_photos, same_lens_groups
 from .pose_report import REPORT_FILE, PoseReport
 from .structure_from_motion import (
@@ -31,7 +32,6 @@ from .structure_from_motion import (
     write_undistorted,
 )
 from .video_frames import write_sharpest_frames
-from .whole_output import whole_folder
 
 _PHOTOS_FOR_OPENCV = 10
 _LARGEST_SEED = 2**31 - 1  # pycolmap's

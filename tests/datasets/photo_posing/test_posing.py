@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from neufield.datasets import PoseReport, PoseSettings, default_output, inspect_folder, load_posed_scene, pose_photos
 from neufield.datasets.colmap import pose_of
 from neufield.datasets.colmap_files import read_colmap_model
-from neufield.datasets.structure_from_motion import (
+from neufield.datasets.photo_posing.structure_from_motion import (
     CameraGroup,
     SparseModel,
     _apart,

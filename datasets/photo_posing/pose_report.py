@@ -4,7 +4,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from .listed_files import listed
+from ..listed_files import listed
 
 REPORT_FILE = "pose_report.json"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from PIL import ExifTags, Image, ImageOps
 
-from .errors import DataError, PhotosError
-from .image_files import DECODER_ERRORS, IMAGE_ENDINGS, large_images_allowed, read_image_header
-from .listed_files import listed
+from ..errors import DataError, PhotosError
+from ..image_files import DECODER_ERRORS, IMAGE_ENDINGS, large_images_allowed, read_image_header
+from ..listed_files import listed
 
 FEWEST_PHOTOS = 3
 """Two to train on and one held out."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from .errors import MissingPackageError, PhotosError
+from ..errors import MissingPackageError, PhotosError
 from .image_pairs import Pair
 
 if TYPE_CHECKING:

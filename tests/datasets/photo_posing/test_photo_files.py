@@ -7,7 +7,13 @@ import pytest
 from PIL import ExifTags, Image
 
 from neufield.datasets import PhotosError
-from neufield.datasets.photo_files import Photo, list_photos, prepare_photos, require_photos, same_lens_groups
+from neufield.datasets.photo_posing.photo_files import (
+    Photo,
+    list_photos,
+    prepare_photos,
+    require_photos,
+    same_lens_groups,
+)
 
 PIXELS = np.arange(20 * 30 * 3, dtype=np.uint8).reshape(20, 30, 3)  # 30 wide, 20 high
 

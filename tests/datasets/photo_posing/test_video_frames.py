@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from neufield.datasets import VideoFileError
-from neufield.datasets.video_frames import measure_sharpness, sharpest_of_stretches, sharpness, write_sharpest_frames
+from neufield.datasets.photo_posing.video_frames import (
+    measure_sharpness,
+    sharpest_of_stretches,
+    sharpness,
+    write_sharpest_frames,
+)
 from neufield.tools.video import write_video
 
 
