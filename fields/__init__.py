@@ -10,6 +10,7 @@ from .derivatives import gradient as gradient
 from .derivatives import jacobian as jacobian
 from .derivatives import laplacian as laplacian
 from .environment import Environment as Environment
+from .finer import Finer as Finer
 from .frequency import FourierFeatures as FourierFeatures
 from .frequency import FrequencyEncoding as FrequencyEncoding
 from .hash_grid import HashGrid as HashGrid
@@ -19,6 +20,8 @@ from .likelihoods import Likelihood as Likelihood
 from .mlp import MLP as MLP
 from .radiance_field import Radiance as Radiance
 from .radiance_field import RadianceField as RadianceField
+from .relu_network import ReLUNetwork as ReLUNetwork
 from .siren import Siren as Siren
 from .spherical_harmonics import SphericalHarmonics as SphericalHarmonics
 from .spherical_harmonics import spherical_harmonics as spherical_harmonics
+from .wire import Wire as Wire

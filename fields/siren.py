@@ -1,16 +1,10 @@
 """Networks with sines for activations: smooth fields whose derivatives are as well behaved as their values."""
 
-import math
-from itertools import pairwise
-
-import torch
-from jaxtyping import Float
-from torch import Tensor, nn
-
-from .features import check_features
+from .dense_network import DenseNetwork, check_positive, check_sizes, sine_bounds
+from .kernels.dense_network_geometry import DenseNetworkGeometry
 
 
-class Siren(nn.Module):
+class Siren(DenseNetwork):
     """A multilayer perceptron with sine activations and a linear last layer.
 
         h_0 = sin(omega_0 (W_0 x + b_0)),    h_i = sin(hidden_omega_0 (W_i h_(i-1) + b_i)),    y = W h + b
@@ -27,6 +21,7 @@ class Siren(nn.Module):
         omega_0: Frequency of the first layer: higher fits finer detail, and noise.
         hidden_omega_0: Frequency of the other layers.
         seed: Seed of the weights.
+        backend: Which kernel runs, see `kernels.dispatch`.
 
     Raises:
         ValueError: A size or a frequency is out of range.
@@ -42,44 +37,11 @@ class Siren(nn.Module):
         omega_0: float = 30.0,
         hidden_omega_0: float = 30.0,
         seed: int = 0,
+        backend: str = "auto",
     ) -> None:
-        super().__init__()
-        if min(in_features, out_features, width) < 1 or hidden_layers < 0:
-            raise ValueError(
-                "in_features, out_features and width must be >= 1 and hidden_layers >= 0, "
-                f"found {in_features}, {out_features}, {width} and {hidden_layers}."
-            )
-        if not (0.0 < omega_0 < math.inf and 0.0 < hidden_omega_0 < math.inf):
-            raise ValueError(
-                f"omega_0 and hidden_omega_0 must be finite and > 0, found {omega_0} and {hidden_omega_0}."
-            )
-        self.in_features = in_features
-        self.out_features = out_features
-        self.omega_0 = omega_0
-        self.hidden_omega_0 = hidden_omega_0
-        sizes = [in_features, *[width] * (hidden_layers + 1), out_features]
-        generator = torch.Generator().manual_seed(seed)
-        bounds = [1 / in_features, *[math.sqrt(6 / width) / hidden_omega_0] * (hidden_layers + 1)]
-        self.layers = nn.ModuleList(
-            _draw_layer(a, b, bound, generator) for (a, b), bound in zip(pairwise(sizes), bounds, strict=True)
+        check_sizes(in_features, out_features, width, hidden_layers)
+        check_positive(omega_0=omega_0, hidden_omega_0=hidden_omega_0)
+        geometry = DenseNetworkGeometry(
+            in_features, out_features, width, hidden_layers + 1, "sine", omega_0, hidden_omega_0
         )
-
-    def forward(self, x: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
-        """Evaluates the network; smooth, so that derivatives of any order exist."""
-        check_features(x, self.in_features, self)
-        *hidden, last = self.layers
-        for i, layer in enumerate(hidden):
-            x = torch.sin((self.omega_0 if i == 0 else self.hidden_omega_0) * layer(x))
-        return last(x)
-
-    def extra_repr(self) -> str:
-        """What `print(module)` shows."""
-        return f"{self.in_features}, {self.out_features}, omega_0={self.omega_0}, hidden_omega_0={self.hidden_omega_0}"
-
-
-def _draw_layer(inputs: int, outputs: int, bound: float, generator: torch.Generator) -> nn.Linear:
-    # Built without values, so that torch's global generator is left alone.
-    layer = nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    nn.init.uniform_(layer.bias, -1 / math.sqrt(inputs), 1 / math.sqrt(inputs), generator=generator)
-    return layer
+        super().__init__(geometry, sine_bounds(geometry), seed=seed, backend=backend)

@@ -20,13 +20,13 @@ FOLDERS = ("fields", "render", "datasets", "configs", "tools")
 
 
 def checked_modules() -> list[str]:
-    """Full names of all modules that beartype checks: those with numba in them are compiled and cannot be wrapped.
+    """Full names of all modules that beartype checks: those that numba compiles cannot be wrapped.
 
     The hook takes a name for itself and everything below it, so that packages cannot be listed: an `__init__` stays
     unchecked.
     """
     files = (path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py")) if path.stem != "__init__")
-    uses_numba = re.compile(r"^\s*(import|from)\s+numba\b", re.MULTILINE)
+    uses_numba = re.compile(r"^\s*(import|from)\s+(numba\b|\.numba_runtime\b)", re.MULTILINE)
     return [
         ".".join(("neufield", *path.relative_to(ROOT).with_suffix("").parts))
         for path in files

@@ -10,6 +10,7 @@ from ..configs.run_options import Backend
 from ..datasets import synthetic_scene
 from ..fields import MLP, Adam, CoordinateField, HashGrid
 from .bench_rows import Row
+from .bench_siren import bench_siren
 from .device import quiet_torch_threads
 from .metrics import psnr
 from .progress import Progress
@@ -54,6 +55,8 @@ class _Fit:
 def bench_image(*, repeats: int = 7, progress: Progress) -> list[Row]:
     """Times a step of every backend on a picture of the built-in scene, and scores what the fast one has learned.
 
+    Then a SIREN's step, see `bench_siren`.
+
     Args:
         repeats: Timed steps per backend; they alternate, and the median counts.
         progress: Told what happens.
@@ -86,4 +89,4 @@ def bench_image(*, repeats: int = 7, progress: Progress) -> list[Row]:
                 fit.step()
             done = steps
             rows.append(Row(f"PSNR after {steps} steps, all pixels", fit.score(), "dB"))
-    return rows
+    return rows + bench_siren(repeats=repeats, progress=progress)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..fields import MLP, HashGrid
+from ..fields import MLP, HashGrid, Siren
 from .bench_rows import Row
 from .machine_limits import Work, addition_work, copy_work, median_ratio, multiply_add_work, rates, read_work
 from .progress import Progress
@@ -16,10 +16,11 @@ TABLE_SIZES = (15, 17, 19)
 _POINTS = 1 << 16
 _LEVELS, _CORNERS = 16, 8
 _FEATURES = 2 * _LEVELS
+_PIXELS = 1 << 14
 
 
 def bench_kernels(*, repeats: int = 7, progress: Progress) -> list[Row]:
-    """Times the hash grid and the networks of the default NeRF, forward and backward, on points drawn uniformly.
+    """Times the hash grid and the networks of the default NeRF, and a SIREN, forward and backward, on uniform points.
 
     Each kernel, its reference and the limit it runs into are timed in turn, so that all see the same machine.
 
@@ -35,6 +36,7 @@ def bench_kernels(*, repeats: int = 7, progress: Progress) -> list[Row]:
     arithmetic = multiply_add_work()
     for name, outputs, hidden_layers in (("density", 16, 1), ("colour", 3, 2)):
         rows += _network_rows(name, outputs, hidden_layers, arithmetic, repeats)
+    rows += _siren_rows(arithmetic, repeats)
     (copied,) = rates([copy_work()], repeats)
     rows.append(Row("limit: copy, read and written", statistics.median(copied) / 1e9, "GB/s"))
     return rows
@@ -68,6 +70,19 @@ def _network_rows(name: str, outputs: int, hidden_layers: int, arithmetic: Work,
     for way, backward, count in (("forward", False, multiply_adds), ("backward", True, 2 * multiply_adds)):
         compared = work("numba", backward=backward), work("reference", backward=backward)
         rows += _rows(f"{name} network {way}", *compared, count, "multiply-adds", arithmetic, repeats)
+    return rows
+
+
+def _siren_rows(arithmetic: Work, repeats: int) -> list[Row]:
+    def work(backend: str, *, backward: bool) -> Work:
+        x = torch.rand(_PIXELS, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        return Work(_PIXELS, _call(Siren(2, 3, backend=backend), x, backward=backward))
+
+    (first, *others), rows = [outputs * inputs for outputs, inputs in Siren(2, 3).geometry.shapes], list[Row]()
+    # Nobody asks for the gradient by coordinates, so that the first layer's product is taken once.
+    for way, backward, count in (("forward", False, first + sum(others)), ("backward", True, first + 2 * sum(others))):
+        compared = work("numba", backward=backward), work("reference", backward=backward)
+        rows += _rows(f"SIREN {way}", *compared, count, "multiply-adds", arithmetic, repeats)
     return rows
 
 

@@ -1,9 +1,8 @@
 """A small bias-free network on the CPU: a block of samples goes through all layers while its activations are in cache.
 
-Inputs and outputs are [feature, sample] in memory, as encodings leave them; blocks are turned to [sample, feature] for
-the products, which are the vector code of `vector_dense`. Forward keeps the hidden activations block after block for
-backward, which costs less than computing them again. Weight gradients are summed per chunk and then over chunks, in a
-fixed order.
+Products are the vector code of `vector_dense`, on blocks that `sample_blocks` turns to [sample, feature]. Forward keeps
+the hidden activations block after block for backward, which costs less than computing them again. Weight gradients are
+summed per chunk and then over chunks, in a fixed order.
 """
 
 import functools
@@ -16,7 +15,8 @@ from torch import Tensor
 from .mlp_geometry import MLPGeometry
 from .numba_runtime import CHUNKS, compiled, compiled_parallel, exact
 from .numba_runtime import supports as supports
-from .vector_dense import BLOCK, dense, dense_gated, dense_relu, outer, transpose
+from .sample_blocks import columns, flat, read_block, write_block
+from .vector_dense import BLOCK, dense, dense_gated, dense_relu, outer
 
 
 def forward(x: Tensor, parameters: Tensor, geometry: MLPGeometry, *, keep: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -25,8 +25,8 @@ def forward(x: Tensor, parameters: Tensor, geometry: MLPGeometry, *, keep: bool)
     blocks = -(-len(x) // BLOCK) if keep else 0
     hidden = np.empty((blocks, geometry.hidden_layers, BLOCK, geometry.width), np.float32)
     if len(x):
-        turned = _transposed(_flat(parameters), _shapes(geometry))
-        _forward(_columns(x), turned, _shapes(geometry), out, hidden)
+        turned = _transposed(flat(parameters), _shapes(geometry))
+        _forward(columns(x), turned, _shapes(geometry), out, hidden)
     return torch.from_numpy(out).T, (torch.from_numpy(hidden),)
 
 
@@ -38,18 +38,9 @@ def backward(
     shapes = _shapes(geometry)
     partial = np.zeros((CHUNKS, geometry.parameters), np.float32)
     if len(x):
-        _backward(_columns(x), _flat(parameters), shapes, kept[0].numpy(), _columns(gradient), x_gradient, partial)
+        _backward(columns(x), flat(parameters), shapes, kept[0].numpy(), columns(gradient), x_gradient, partial)
     total = _transposed(partial.sum(axis=0), shapes[:, ::-1].copy())
     return torch.from_numpy(x_gradient).T if for_x else None, torch.from_numpy(total)
-
-
-def _columns(tensor: Tensor) -> np.ndarray:
-    """The tensor (samples, features) as [feature, sample] in memory; no copy where it already lies so."""
-    return np.ascontiguousarray(tensor.detach().float().numpy().T)
-
-
-def _flat(tensor: Tensor) -> np.ndarray:
-    return np.ascontiguousarray(tensor.detach().float().numpy())
 
 
 @functools.cache
@@ -72,33 +63,6 @@ def _transposed(matrices, shapes):
 
 
 @compiled
-def _read(source, start, count, block, scratch):
-    """Columns start..start + count of source (feature, sample) as the block (sample, feature), filled up with zeros."""
-    features = block.shape[1]
-    if count == BLOCK and source.shape[0] == features:
-        transpose(source, start, source.shape[1], features, BLOCK, block, 0, features)
-        return
-    scratch[: features * BLOCK] = 0.0
-    for feature in range(source.shape[0]):
-        for s in range(count):
-            scratch[feature * BLOCK + s] = source[feature, start + s]
-    transpose(scratch, 0, BLOCK, features, BLOCK, block, 0, features)
-
-
-@compiled
-def _write(block, target, start, count, scratch):
-    """The opposite of `_read`."""
-    features = block.shape[1]
-    if count == BLOCK and target.shape[0] == features:
-        transpose(block, 0, features, BLOCK, features, target, start, target.shape[1])
-        return
-    transpose(block, 0, features, BLOCK, features, scratch, 0, BLOCK)
-    for feature in range(target.shape[0]):
-        for s in range(count):
-            target[feature, start + s] = scratch[feature * BLOCK + s]
-
-
-@compiled
 def _scratch(shapes):
     """Room for a block's inputs, for its outputs, and to turn either."""
     inputs, outputs = shapes[0, 1], shapes[-1, 0]
@@ -117,7 +81,7 @@ def _forward(x, turned, shapes, out, hidden):
         for block in range(blocks * chunk // CHUNKS, blocks * (chunk + 1) // CHUNKS):
             start = block * BLOCK
             samples = min(BLOCK, count - start)
-            _read(x, start, samples, block_in, turning)
+            read_block(x, start, samples, block_in, turning)
             activations = hidden[block] if len(hidden) else forgotten
             dense_relu(block_in, inputs, turned, 0, width, activations[0], activations[0])
             first = width * inputs
@@ -125,7 +89,7 @@ def _forward(x, turned, shapes, out, hidden):
                 dense_relu(activations[layer - 1], width, turned, first, width, activations[layer], activations[0])
                 first += width * width
             dense(activations[layers - 2], width, turned, first, outputs, block_out, activations[0])
-            _write(block_out, out, start, samples, turning)
+            write_block(block_out, out, start, samples, turning)
 
 
 @compiled_parallel
@@ -139,8 +103,8 @@ def _backward(x, parameters, shapes, hidden, gradient, x_gradient, partial):
         for block in range(blocks * chunk // CHUNKS, blocks * (chunk + 1) // CHUNKS):
             start = block * BLOCK
             samples = min(BLOCK, count - start)
-            _read(gradient, start, samples, block_gradient, turning)
-            _read(x, start, samples, block_in, turning)
+            read_block(gradient, start, samples, block_gradient, turning)
+            read_block(x, start, samples, block_in, turning)
             first = partial.shape[1] - outputs * width
             activations = hidden[block, layers - 2]
             outer(activations, width, block_gradient, outputs, partial[chunk], first)
@@ -154,4 +118,4 @@ def _backward(x, parameters, shapes, hidden, gradient, x_gradient, partial):
             outer(block_in, inputs, here, width, partial[chunk], 0)
             if len(x_gradient):
                 dense(here, width, parameters, 0, inputs, block_in, here)
-                _write(block_in, x_gradient, start, samples, turning)
+                write_block(block_in, x_gradient, start, samples, turning)

@@ -50,16 +50,19 @@ class Emitter:
     Attributes:
         builder: Takes single instructions.
         arguments: Arrays as pointers to their first value, the others as they are.
+        pitches: How far a row of each array is behind the one before; None for the others.
     """
 
     def __init__(self, context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> None:
         self.builder = builder
         if any(isinstance(kind, types.Array) and kind.layout != "C" for kind in signature.args):
             raise TypingError(f"Vector code takes C-contiguous arrays, got {signature}.")
-        self.arguments = [
-            context.make_array(kind)(context, builder, value).data if isinstance(kind, types.Array) else value
+        arrays = [
+            context.make_array(kind)(context, builder, value) if isinstance(kind, types.Array) else None
             for kind, value in zip(signature.args, arguments)
         ]
+        self.arguments = [value if array is None else array.data for array, value in zip(arrays, arguments)]
+        self.pitches = [None if array is None else cgutils.unpack_tuple(builder, array.shape)[-1] for array in arrays]
 
     def fma(self, factor: Any, other: Any, addend: Any) -> Any:
         """factor * other + addend with one rounding; vectors of any length or scalars."""

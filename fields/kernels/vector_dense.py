@@ -60,6 +60,7 @@ def _dense(finish: Callable[[Emitter, Any, Any, Any], Any], name: str) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             emit = Emitter(context, builder, signature, arguments)
             x, inputs, weights, first, outputs, y, gate = emit.arguments
+            x_pitch, *_, y_pitch, _ = emit.pitches
 
             with cgutils.for_range(builder, integer(BLOCK // _TILE)) as part:
                 sample = builder.mul(part.index, integer(_TILE))
@@ -69,7 +70,7 @@ def _dense(finish: Callable[[Emitter, Any, Any, Any], Any], name: str) -> Any:
                         return builder.mul(builder.add(sample, integer(k)), pitch)
 
                     def activation(i: Any, k: int) -> Any:
-                        return builder.load(builder.gep(x, [builder.add(row(k, inputs), i)]))
+                        return builder.load(builder.gep(x, [builder.add(row(k, x_pitch), i)]))
 
                     def weight(i: Any, v: int) -> Any:
                         at = builder.add(first, builder.add(builder.mul(i, outputs), column))
@@ -78,7 +79,7 @@ def _dense(finish: Callable[[Emitter, Any, Any, Any], Any], name: str) -> Any:
                     sums = _tile_sums(emit, inputs, [emit.constant(0.0)] * (_TILE * vectors), activation, weight)
                     for n, total in enumerate(sums):
                         k, v = divmod(n, vectors)
-                        at = builder.add(builder.add(row(k, outputs), column), integer(v * LANES))
+                        at = builder.add(builder.add(row(k, y_pitch), column), integer(v * LANES))
                         emit.store(finish(emit, total, gate, at), y, at)
 
                 _for_columns(emit, outputs, columns)
@@ -117,18 +118,19 @@ def _emit_outer(typing_context, x, inputs, gradient, outputs, total, first):
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         emit = Emitter(context, builder, signature, arguments)
         x, inputs, gradient, outputs, total, first = emit.arguments
+        x_pitch, _, gradient_pitch, *_ = emit.pitches
 
         def columns(column: Any, vectors: int) -> None:
             with cgutils.for_range(builder, builder.udiv(inputs, integer(_TILE))) as part:
                 source = builder.mul(part.index, integer(_TILE))
 
                 def activation(s: Any, k: int) -> Any:
-                    at = builder.add(builder.mul(s, inputs), builder.add(source, integer(k)))
+                    at = builder.add(builder.mul(s, x_pitch), builder.add(source, integer(k)))
                     return builder.load(builder.gep(x, [at]))
 
                 def slope(s: Any, v: int) -> Any:
                     return emit.load(
-                        gradient, builder.add(builder.add(builder.mul(s, outputs), column), integer(v * LANES))
+                        gradient, builder.add(builder.add(builder.mul(s, gradient_pitch), column), integer(v * LANES))
                     )
 
                 places = [
