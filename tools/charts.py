@@ -1,7 +1,7 @@
 """Line charts as inline SVG that takes its colours from the page around it."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 _WIDTH, _HEIGHT = 560, 270
@@ -21,36 +21,83 @@ def line_chart(points: Sequence[tuple[float, float]], *, x_label: str, y_label: 
     Returns:
         The element; an empty string where fewer than two finite points are left.
     """
-    kept = _thinned([(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)])
+    kept = _thinned(_finite(points))
     if len(kept) < 2:
         return ""
-    x_ticks, y_ticks = _ticks([x for x, _ in kept], 6), _ticks([y for _, y in kept], 5)
-    x_low, x_high = min(kept[0][0], x_ticks[0]), max(kept[-1][0], x_ticks[-1])
-    y_low, y_high = y_ticks[0], y_ticks[-1]
+    chart = _Axes([kept], x_label, y_label)
+    return chart.drawn(chart.curve(kept, markers=markers))
 
-    def across(x: float) -> float:
-        return round(_LEFT + (x - x_low) / (x_high - x_low) * (_WIDTH - _LEFT - _RIGHT), 1)
 
-    def down(y: float) -> float:
-        return round(_HEIGHT - _BOTTOM - (y - y_low) / (y_high - y_low) * (_HEIGHT - _TOP - _BOTTOM), 1)
+def line_charts(curves: Mapping[str, Sequence[tuple[float, float]]], *, x_label: str, y_label: str) -> str:
+    """Several curves in one chart, each with its name at its end and a dot at every point; see `line_chart`."""
+    kept = {name: points for name, points in ((name, _finite(curve)) for name, curve in curves.items()) if points}
+    if not any(len(points) > 1 for points in kept.values()):
+        return ""
+    chart = _Axes(list(kept.values()), x_label, y_label)
+    parts = [
+        chart.curve(points, markers=True, name=name, hue=round(360 * index / len(kept)))
+        for index, (name, points) in enumerate(kept.items())
+    ]
+    return chart.drawn("".join(parts))
 
-    label = f"{y_label} against {x_label}"
-    parts = [f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}">']
-    for y in y_ticks:
-        parts.append(f'<line class="rule" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{down(y)}" y2="{down(y)}"/>')
-        parts.append(f'<text class="tick" text-anchor="end" x="{_LEFT - 8}" y="{down(y) + 5}">{_number(y)}</text>')
-    for x in x_ticks:
-        parts.append(
-            f'<text class="tick" text-anchor="middle" x="{across(x)}" y="{_HEIGHT - _BOTTOM + 20}">{_number(x)}</text>'
-        )
-    line = " ".join(f"{across(x)},{down(y)}" for x, y in kept)
-    parts.append(f'<polyline class="curve" points="{line}"/>')
-    if markers:
-        parts.extend(f'<circle class="dot" cx="{across(x)}" cy="{down(y)}" r="4"/>' for x, y in kept)
-    middle = (_LEFT + _WIDTH - _RIGHT) / 2
-    parts.append(f'<text class="axis" text-anchor="middle" x="{middle}" y="{_HEIGHT - 6}">{escape(x_label)}</text>')
-    parts.append("</svg>")
-    return "".join(parts)
+
+class _Axes:
+    """Where points lie between the axes of a chart."""
+
+    def __init__(self, curves: Sequence[Sequence[tuple[float, float]]], x_label: str, y_label: str) -> None:
+        xs, ys = ([point[axis] for curve in curves for point in curve] for axis in (0, 1))
+        self._x_ticks, self._y_ticks = _ticks(xs, 6), _ticks(ys, 5)
+        self._x = min(*xs, self._x_ticks[0]), max(*xs, self._x_ticks[-1])
+        self._y = self._y_ticks[0], self._y_ticks[-1]
+        self._labels = x_label, y_label
+
+    def _across(self, x: float) -> float:
+        low, high = self._x
+        return round(_LEFT + (x - low) / (high - low) * (_WIDTH - _LEFT - _RIGHT), 1)
+
+    def _down(self, y: float) -> float:
+        low, high = self._y
+        return round(_HEIGHT - _BOTTOM - (y - low) / (high - low) * (_HEIGHT - _TOP - _BOTTOM), 1)
+
+    def curve(
+        self, points: Sequence[tuple[float, float]], *, markers: bool, name: str = "", hue: int | None = None
+    ) -> str:
+        """A curve, in a colour of its own if a hue (degrees) is given, with its name at its last point."""
+        color = "" if hue is None else f' style="stroke:hsl({hue} 65% 50%)"'
+        line = " ".join(f"{self._across(x)},{self._down(y)}" for x, y in points)
+        parts = [f'<polyline class="curve" points="{line}"{color}/>']
+        if markers:
+            parts.extend(
+                f'<circle class="dot" cx="{self._across(x)}" cy="{self._down(y)}" r="4"{color}/>' for x, y in points
+            )
+        if name:
+            x, y = points[-1]
+            place = f'x="{self._across(x) - 8}" y="{self._down(y) - 8}"'
+            parts.append(f'<text class="tick" text-anchor="end" {place}>{escape(name)}</text>')
+        return "".join(parts)
+
+    def drawn(self, curves: str) -> str:
+        """The whole chart around its curves."""
+        x_label, y_label = self._labels
+        label = f"{y_label} against {x_label}"
+        parts = [f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(label)}">']
+        for y in self._y_ticks:
+            at = self._down(y)
+            parts.append(f'<line class="rule" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at}" y2="{at}"/>')
+            parts.append(f'<text class="tick" text-anchor="end" x="{_LEFT - 8}" y="{at + 5}">{_number(y)}</text>')
+        for x in self._x_ticks:
+            place = f'x="{self._across(x)}" y="{_HEIGHT - _BOTTOM + 20}"'
+            parts.append(f'<text class="tick" text-anchor="middle" {place}>{_number(x)}</text>')
+        middle = (_LEFT + _WIDTH - _RIGHT) / 2
+        parts += [
+            curves,
+            f'<text class="axis" text-anchor="middle" x="{middle}" y="{_HEIGHT - 6}">{escape(x_label)}</text>',
+        ]
+        return "".join([*parts, "</svg>"])
+
+
+def _finite(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    return [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
 
 
 def _thinned(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -79,11 +79,14 @@ class BenchOptions:
     """nerf: a whole training step, from the same half-trained state, and what it consists of. kernels: one by one, and
     beside them what the machine can do at most. image: a picture fitted as a field."""
     data: Path | None = None
-    """nerf: a folder of posed photos; by default the built-in scene."""
+    """nerf: a folder of posed photos; by default the built-in scene. image: a picture that --seconds is about."""
     background: Background = "auto"
     """nerf: as in training."""
     seconds: float | None = None
-    """nerf: also train a run for so long, score its held-out photos and time frames."""
+    """nerf: also train a run for so long, score its held-out photos and time frames. image: also fit the picture with
+    every field at three sizes, and with two of plain PyTorch, for so long each."""
+    page: Path | None = None
+    """image: draw PSNR against seconds and against parameters on this page, an .html file."""
     repeats: int = 7
     """How often everything is timed; the median counts."""
     json: Path | None = None
@@ -273,6 +276,10 @@ def bench_command(arguments: list[str]) -> str:
         from .bench_image import bench_image
 
         rows = bench_image(repeats=options.repeats, progress=progress)
+        if options.data is not None and options.seconds is not None:
+            from .bench_fields import bench_fields
+
+            rows += bench_fields(options.data, seconds=options.seconds, page=options.page, progress=progress)
     else:
         from .bench_nerf import bench_nerf
         from .nerf_run import BUILT_IN
@@ -287,13 +294,19 @@ def bench_command(arguments: list[str]) -> str:
 
 def _require_taken(options: BenchOptions) -> None:
     """Refuses options that the chosen part of the benchmark would ignore."""
-    ignored = [name for name in ("data", "background", "seconds") if getattr(options, name) != getattr(_BENCH, name)]
-    if options.part != "nerf" and ignored:
+    defaults = BenchOptions()
+    given = [
+        name for name in ("data", "background", "seconds", "page") if getattr(options, name) != getattr(defaults, name)
+    ]
+    ignored = [name for name in given if name not in _TAKEN[options.part]]
+    if ignored:
         told = " and ".join(f"--{name}" for name in ignored)
-        raise ValueError(f"`neufield bench {options.part}` takes no {told}; only `neufield bench nerf` does.")
+        raise ValueError(f"`neufield bench {options.part}` takes no {told}.")
+    if options.part == "image" and given and not {"data", "seconds"} <= set(given):
+        raise ValueError("To fit a picture with every field, `neufield bench image` takes both --data and --seconds.")
 
 
-_BENCH = BenchOptions()
+_TAKEN = {"nerf": ("data", "background", "seconds"), "kernels": (), "image": ("data", "seconds", "page")}
 
 
 def data_check_command(arguments: list[str]) -> str:

@@ -58,6 +58,8 @@ class ReportSection:
     """Captions and pictures, shown next to each other."""
     table: Table = ()
     """Rows of cells; the first row is the header."""
+    chart: str = ""
+    """An `<svg>` element, see `charts`."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +230,7 @@ def _section(section: ReportSection) -> str:
         f"<figcaption>{escape(caption)}</figcaption></figure>"
         for caption, image in section.images
     )
+    cards += f'<figure class="card">{section.chart}</figure>' if section.chart else ""
     pictures = f'<div class="grid">{cards}</div>' if cards else ""
     return f"<h2>{escape(section.title)}</h2>{paragraphs}{_table(section.table)}{pictures}"
 

@@ -3,10 +3,13 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from neufield.configs.nerf_config import NerfConfig
 from neufield.datasets import write_synthetic_folder
+from neufield.tools.bench_fields import bench_fields
 from neufield.tools.bench_image import bench_image
 from neufield.tools.bench_kernels import bench_kernels
 from neufield.tools.bench_nerf import bench_nerf
@@ -74,6 +77,30 @@ def test_kernels_stay_below_the_machine_s_limits_and_above_the_reference():
     for row in shares:
         assert (row.ratio or 0.0) > 1.0, row
         assert 0.02 < (row.share or 0.0) < 4.0, row
+
+
+@pytest.mark.slow
+def test_fields_are_fitted_to_one_picture_and_drawn_as_curves(tmp_path: Path):
+    rows, columns = np.mgrid[0:64, 0:64] / 64
+    colors = np.stack([rows, columns, 0.5 + 0.5 * np.sin(20 * rows * columns)], axis=2)
+    Image.fromarray((255 * colors).astype(np.uint8)).save(tmp_path / "picture.png")
+    found = bench_fields(
+        tmp_path / "picture.png",
+        seconds=5.0,
+        page=tmp_path / "page.html",
+        progress=Progress(quiet=True),
+        fields=("hash", "relu"),
+        sizes=(10_000, 30_000),
+    )
+    print(table(found))
+    assert [row.name.split(",")[0] for row in found] == [
+        *("hash", "hash", "relu", "relu"),
+        *("hash grid of plain PyTorch", "siren of plain PyTorch"),
+    ]
+    assert found[1].value > found[3].value
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<svg") == 2
+    assert "hash grid of plain PyTorch" in page
 
 
 def test_works_are_timed_in_turn():

@@ -369,9 +369,10 @@ def test_runs_that_cannot_be_compared(cli: Cli, photos: Path, run_copy: Path, tm
     [
         (
             "kernels --data photos",
-            "`neufield bench kernels` takes no --data; only `neufield bench nerf` does",
+            "`neufield bench kernels` takes no --data.",
         ),
-        ("image --seconds 3 --background white", "`neufield bench image` takes no --background and --seconds"),
+        ("image --seconds 3 --background white", "`neufield bench image` takes no --background."),
+        ("image --page x.html", "`neufield bench image` takes both --data and --seconds"),
     ],
 )
 def test_bench_refuses_what_a_part_does_not_take(cli: Cli, line: str, text: str):

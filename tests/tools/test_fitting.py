@@ -31,6 +31,8 @@ class Shifted(torch.nn.Module):
 class VectorTask:
     """Values to be brought to (1, ..., 1) with noise of each step's own; `at_step` may meddle with the loss."""
 
+    scored = "the values"
+
     def __init__(self, at_step: Callable[[int, Tensor], Tensor] | None = None) -> None:
         self.module: torch.nn.Module = Shifted()
         self.at_step = at_step or (lambda _step, loss: loss)
@@ -132,11 +134,11 @@ def test_the_rate_reaches_the_optimizer(run: RunFolder):
 def test_what_is_logged(run: RunFolder):
     fitter(run).fit()
     lines = run.read_metrics()
-    logged, scores = ([line for line in lines if key in line] for key in ("losses", "held_out"))
+    logged, scores = ([line for line in lines if key in line] for key in ("losses", "scores"))
     assert (list(logged[0]["losses"]), logged[0]["counters"]) == (["near", "small"], {"values": 6.0})
     assert [line["step"] for line in logged] == [1, 2, 4, 8, 16]  # a fit of less than two seconds
     assert [line["step"] for line in scores] == [1, 2, 4, 8, 20]
-    distances = [line["held_out"]["distance"] for line in scores]
+    distances = [line["scores"]["distance"] for line in scores]
     assert distances == sorted(distances, reverse=True)
 
 
@@ -206,8 +208,8 @@ def test_a_resumed_fit_is_the_uninterrupted_one(run: RunFolder, tmp_path: Path, 
     for name, tensor in wanted.items():
         assert torch.equal(found[name], tensor), name
     # The log is as if never stopped, apart from the clock.
-    steps = [(line["step"], line.get("held_out")) for line in run.read_metrics()]
-    assert steps == [(line["step"], line.get("held_out")) for line in whole.read_metrics()]
+    steps = [(line["step"], line.get("scores")) for line in run.read_metrics()]
+    assert steps == [(line["step"], line.get("scores")) for line in whole.read_metrics()]
 
 
 def test_a_finished_fit_can_go_on(run: RunFolder):

@@ -34,7 +34,7 @@ def test_it_reaches_a_quality(trained: Path):
     found = evaluation_of(trained)
     assert found["mean"]["psnr"] > BAR
     assert found["mean"]["ssim"] > 0.85
-    curve = [line["held_out"]["psnr"] for line in map(json.loads, open_lines(trained)) if "held_out" in line]
+    curve = [line["scores"]["psnr"] for line in map(json.loads, open_lines(trained)) if "scores" in line]
     assert len(curve) == 5
     assert curve[0] < curve[-1] - 5.0
     assert curve[-1] == pytest.approx(found["mean"]["psnr"])  # views this small are scored at every pixel either way

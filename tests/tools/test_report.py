@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from neufield.tools.charts import line_chart
+from neufield.tools.charts import line_chart, line_charts
 from neufield.tools.report import ReportContent, ReportSection, ReportSeries, ReportView, report_page, write_report
 
 NASTY = "<script>alert(\"1\")</script> & 'quotes'"
@@ -185,3 +185,14 @@ def test_a_constant_curve_can_be_drawn(level: float):
     svg = line_chart([(0.0, level), (1.0, level)], x_label="s", y_label="dB")
     assert "nan" not in svg
     assert "<polyline" in svg
+
+
+def test_several_curves_share_their_axes_and_have_names():
+    svg = line_charts(
+        {"a & b": [(0.0, 1.0), (1.0, 2.0)], "one point": [(3.0, 9.0)], "none": []}, x_label="s", y_label="dB"
+    )
+    assert svg.count("<polyline") == 2
+    assert svg.count("<circle") == 3
+    assert "a &amp; b" in svg
+    assert "none" not in svg.replace("fill:none", "")
+    assert line_charts({"dot": [(1.0, 1.0)]}, x_label="s", y_label="dB") == ""
