@@ -25,26 +25,36 @@ class OccupancyGrid(nn.Module):
 
     Each cell remembers the largest density seen in it lately, and is occupied while that exceeds
     `min(0.01 / smallest step, 0.99 mean over the cells)`: less than 0.01 of optical thickness is not worth a sample.
-    Müller et al. 2022, appendix C. Cells that share a face with one of ten times that density are occupied, too: else
-    fuzzy borders are cut off along the cells' faces, and what is thin cannot grow out of what is solid.
+    Müller et al. 2022, appendix C. If `spreads`, cells that share a face with one of ten times that density are occupied,
+    too: else fuzzy borders are cut off along the cells' faces, and what is thin cannot grow out of what is solid.
 
     Args:
         extent: Side of the scene's box, a power of two; there are log2(extent) + 1 grids.
         smallest_step: Length of the shortest sample, scene units.
         resolution: Cells per axis, a multiple of 8.
+        spreads: Whether occupied cells make their neighbours occupied.
         backend: Which kernel runs, see `fields.kernels.dispatch`.
     """
 
     values: Tensor
     bits: Tensor
 
-    def __init__(self, *, extent: int, smallest_step: float, resolution: int = 128, backend: str = "auto") -> None:
+    def __init__(
+        self,
+        *,
+        extent: int,
+        smallest_step: float,
+        resolution: int = 128,
+        spreads: bool = True,
+        backend: str = "auto",
+    ) -> None:
         super().__init__()
         if extent < 1 or extent & (extent - 1):
             raise ValueError(f"The side of the scene's box must be a power of two, got {extent}.")
         if resolution < 8 or resolution % 8:
             raise ValueError(f"The occupancy grid's resolution must be a multiple of 8, got {resolution}.")
         self.extent, self.smallest_step, self.resolution, self.backend = extent, smallest_step, resolution, backend
+        self.spreads = spreads
         self.cascades = extent.bit_length()
         cells = self.cascades * resolution**3
         self._seen: Tensor | None = None
@@ -77,7 +87,8 @@ class OccupancyGrid(nn.Module):
         threshold = min(_THICKNESS / self.smallest_step, 0.99 * mean)
         kernel = self._kernel()
         bits = kernel.pack(self.values, threshold)
-        kernel.spread(bits, kernel.pack(self.values, _STRONG * threshold), self.resolution)
+        if self.spreads:
+            kernel.spread(bits, kernel.pack(self.values, _STRONG * threshold), self.resolution)
         self.bits.copy_(bits if self._seen is None else bits & self._seen)
 
     def keep_to(self, seen: Bool[Tensor, "cascades blocks blocks blocks"]) -> None:

@@ -70,7 +70,11 @@ class RadianceModel(nn.Module):
         learned = config.background == "learned"
         self.environment = Environment(seed=config.seed, backend=backend) if learned else None
         self.occupancy = OccupancyGrid(
-            extent=extent, smallest_step=self.smallest_step, resolution=sampling.occupancy_resolution, backend=backend
+            extent=extent,
+            smallest_step=self.smallest_step,
+            resolution=sampling.occupancy_resolution,
+            spreads=extent > 1,  # in a unit cube a third more looks gain less than the steps that they cost
+            backend=backend,
         )
         refined = config.refine_poses != "off"
         self.refinement = CameraRefinement(cameras, lens=config.refine_poses == "lenses") if refined else None
