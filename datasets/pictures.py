@@ -79,7 +79,9 @@ class Picture:
 
     def take(self, places: Int[np.ndarray, "n"]) -> Float32[np.ndarray, "n channels"]:
         """Some pixels as `at` gives them, by their number row * width + column."""
-        return self.at(*np.divmod(places, self.values.shape[1]))
+        if not self.values.flags.c_contiguous:  # a copy of the picture would be made
+            return self.at(*np.divmod(places, self.values.shape[1]))
+        return self._floats(self.values.reshape(-1, self.channels).take(places, axis=0))
 
     def rows(self, start: int, stop: int) -> Float32[np.ndarray, "rows width channels"]:
         """A band of rows as `at` gives them."""
@@ -99,7 +101,9 @@ class Picture:
     def _floats(self, values: np.ndarray) -> np.ndarray:
         found = values.astype(np.float32)
         release(self.mapping)
-        return found if self.maximum is None else found / np.float32(self.maximum)
+        if self.maximum is not None:
+            found /= np.float32(self.maximum)
+        return found
 
 
 def load_picture(path: Path, *, memory_bytes: int | None = None) -> Picture:
