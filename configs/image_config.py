@@ -25,7 +25,7 @@ class GridConfig:
     coarsest: int = 16
     """Vertices along the picture's longer side of the coarsest grid."""
     finest: float | None = None
-    """Vertices along the longer side of the finest grid; by default half as many as pixels."""
+    """Vertices along the longer side of the finest grid; by default as many as pixels."""
 
     def __post_init__(self) -> None:
         require_positive(self, "finest", group="grid.")
