@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..datasets.whole_output import whole_file
 from .errors import RunError
+from .run_folder import RunFolder
 
 VERSION = 1
 
@@ -49,10 +50,10 @@ def require_checkpoint(path: Path) -> None:
         RunError: Says how to train it again.
     """
     if not path.is_file():
-        config = path.parents[1] / "config.yaml"
+        run = RunFolder(path.parents[1])
         raise RunError(
             f"There is no checkpoint {path}: the run was stopped before its first one. "
-            f"Train it again: `neufield nerf --config {config} --force`."
+            f"Train it again: `neufield {run.task or 'nerf'} --config {run.config} --force`."
         )
 
 
