@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image
 
 from .errors import ImageFileError
-from .picture_canvas import Canvas, bands
+from .picture_canvas import Canvas, array_bytes, bands
 from .picture_source import READ_ERRORS, PictureSource, StoredType, unreadable
-from .plain_pictures import any_size_allowed, frame_notes
+from .plain_pictures import any_size_allowed, frame_notes, orientation_of
 
 _PNG_CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 _HDR_HEADER = 65_536
@@ -32,7 +32,7 @@ def open_deep_png(path: Path) -> PictureSource:
         with any_size_allowed(), Image.open(path, formats=("PNG",)) as image:
             (width, height), info = image.size, image.info
             notes = frame_notes(getattr(image, "n_frames", 1))
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            orientation = orientation_of(image)
         with path.open("rb") as file:
             colors = _PNG_CHANNELS[file.read(26)[25]]
     except READ_ERRORS as error:
@@ -49,7 +49,7 @@ def open_deep_png(path: Path) -> PictureSource:
         channels=channels,
         stored="uint16",
         maximum=65535,
-        working_bytes=path.stat().st_size,
+        working_bytes=path.stat().st_size + array_bytes((height, width, channels), np.uint16),
         decode=decode,
         orientation=orientation,
         profile=info.get("icc_profile"),
@@ -89,7 +89,7 @@ def open_hdr(path: Path) -> PictureSource:
         channels=3,
         stored="float32",
         maximum=None,
-        working_bytes=2 * path.stat().st_size,
+        working_bytes=2 * path.stat().st_size + array_bytes((height, width, 3), np.float32),
         decode=decode,
         linear=True,
     )

@@ -21,7 +21,7 @@ class Canvas:
 
     values: np.ndarray
     mapping: mmap.mmap | None
-    """What `values` is a view of; None in memory."""
+    """The file that `values` is a view of; None in memory."""
 
     @classmethod
     def blank(cls, shape: tuple[int, ...], dtype: DTypeLike, *, mapped: bool, path: Path) -> "Canvas":
@@ -49,14 +49,9 @@ class Canvas:
         return cls(np.frombuffer(mapping, dtype).reshape(shape), mapping)
 
     def release(self) -> None:
-        """Lets go of the memory that the mapped file takes at the moment; nothing of it is lost."""
-        release(self.mapping)
-
-
-def release(mapping: mmap.mmap | None) -> None:
-    """Lets go of the memory that a mapped file takes at the moment, where the system knows how."""
-    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-        mapping.madvise(mmap.MADV_DONTNEED)
+        """Lets go of the memory that the mapped file takes at the moment, where the system can; nothing is lost."""
+        if self.mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self.mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def bands(height: int, row_bytes: int, *, multiple: int = 1) -> Iterator[slice]:

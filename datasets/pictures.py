@@ -1,6 +1,5 @@
 """Pictures of any kind from files: one array of pixels as stored, in memory or, where it is larger, on the disk."""
 
-import mmap
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ from jaxtyping import Bool, Float32, Int, Shaped
 from .deep_pictures import is_deep_png, open_array, open_deep_png, open_hdr
 from .errors import DataError, ImageFileError, ImageSizeError, MissingFileError
 from .exr_pictures import open_exr
-from .picture_canvas import Canvas, array_bytes, bands, in_units, release
+from .picture_canvas import Canvas, array_bytes, bands, in_units
 from .picture_source import READ_ERRORS, PictureSource, StoredType, unreadable
 from .pixel_store import machine_memory_bytes
 from .plain_pictures import open_plain
@@ -28,6 +27,7 @@ _OPENERS: tuple[tuple[bytes, Callable[[Path], PictureSource]], ...] = (
     (b"#?RGBE", open_hdr),
     (b"\x93NUMPY", open_array),
 )
+_PART_BYTES = 64 * 2**20  # of the temporary file, read at a time
 _TURNS = {
     2: "mirrored",
     3: "turned by 180 degrees",
@@ -60,8 +60,8 @@ class Picture:
     """The ICC profile of the colours, which nothing here applies; None: sRGB, or nobody knows."""
     notes: tuple[str, ...]
     """What was done that the file alone does not say, a sentence each."""
-    mapping: mmap.mmap | None = field(repr=False)
-    """The temporary file that `values` lie in; None where they are in memory."""
+    canvases: tuple[Canvas, ...] = field(repr=False)
+    """What `values` and `known` are views of."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -73,13 +73,26 @@ class Picture:
         """1 grey, 2 grey and alpha, 3 RGB, 4 RGBA."""
         return self.values.shape[2]
 
+    @property
+    def on_disk(self) -> bool:
+        """Whether the pixels lie in a temporary file, being too many for memory."""
+        return self.canvases[0].mapping is not None
+
     def at(self, rows: Int[np.ndarray, "n"], columns: Int[np.ndarray, "n"]) -> Float32[np.ndarray, "n channels"]:
         """Some pixels as floats: whole numbers over their maximum, in [0, 1]; floats as they are."""
-        return self._floats(self.values[rows, columns])
+        if not self.on_disk:
+            return self._floats(self.values[rows, columns])
+        found = np.empty((len(rows), self.channels), np.float32)
+        row_step, column_step, _ = self.values.strides
+        order = np.argsort(rows * row_step + columns * column_step)
+        # In the order of the file and part by part, each letting go of what it read.
+        for part in np.array_split(order, self.values.nbytes // _PART_BYTES + 1):
+            found[part] = self._floats(self.values[rows[part], columns[part]])
+        return found
 
     def take(self, places: Int[np.ndarray, "n"]) -> Float32[np.ndarray, "n channels"]:
         """Some pixels as `at` gives them, by their number row * width + column."""
-        if not self.values.flags.c_contiguous:  # a copy of the picture would be made
+        if self.on_disk or not self.values.flags.c_contiguous:  # a copy of the picture would be made of the latter
             return self.at(*np.divmod(places, self.values.shape[1]))
         return self._floats(self.values.reshape(-1, self.channels).take(places, axis=0))
 
@@ -96,14 +109,19 @@ class Picture:
             while len(unknown):
                 places[unknown] = generator.integers(0, width * height, len(unknown))
                 unknown = unknown[~self.known[np.divmod(places[unknown], width)]]
+            self._release()
         return places
 
     def _floats(self, values: np.ndarray) -> np.ndarray:
         found = values.astype(np.float32)
-        release(self.mapping)
+        self._release()
         if self.maximum is not None:
             found /= np.float32(self.maximum)
         return found
+
+    def _release(self) -> None:
+        for canvas in self.canvases:
+            canvas.release()
 
 
 def load_picture(path: Path, *, memory_bytes: int | None = None) -> Picture:
@@ -148,12 +166,12 @@ def load_picture(path: Path, *, memory_bytes: int | None = None) -> Picture:
         values=_upright(canvas.values, source.orientation),
         stored=source.stored,
         maximum=source.maximum,
-        known=None if known is None else _upright(known, source.orientation),
+        known=None if known is None else _upright(known.values, source.orientation),
         premultiplied=source.premultiplied,
         linear=source.linear,
         profile=source.profile,
         notes=notes,
-        mapping=canvas.mapping,
+        canvases=(canvas,) if known is None else (canvas, known),
     )
 
 
@@ -175,20 +193,24 @@ def _opened(path: Path) -> PictureSource:
     return open_deep_png(path) if begin.startswith(_PNG) and is_deep_png(path) else open_plain(path)
 
 
-def _known(path: Path, canvas: Canvas) -> tuple[np.ndarray | None, int]:
+def _known(path: Path, canvas: Canvas) -> tuple[Canvas | None, int]:
     """Which pixels are finite, None where all are; and how many are not."""
     height, width, channels = canvas.values.shape
-    known: np.ndarray | None = None
+    known: Canvas | None = None
     unknown = 0
     for rows in bands(height, 4 * width * channels):
         finite = np.isfinite(canvas.values[rows]).all(axis=2)
         canvas.release()
         missing = finite.size - int(np.count_nonzero(finite))
-        if missing and known is None:
-            known = np.ones((height, width), np.bool_)
-        if known is not None:
-            known[rows] = finite
         unknown += missing
+        if missing and known is None:
+            known = Canvas.blank((height, width), np.bool_, mapped=canvas.mapping is not None, path=path)
+            for before in bands(rows.start, width):
+                known.values[before] = True
+                known.release()
+        if known is not None:
+            known.values[rows] = finite
+            known.release()
     if unknown == height * width:
         raise ImageFileError(f"{path}: all its pixels are NaN or infinite; there is nothing to fit")
     return known, unknown

@@ -53,11 +53,11 @@ def open_plain(path: Path) -> PictureSource:
         with any_size_allowed(), Image.open(path, formats=_FORMATS) as image:
             kind, mode, size, info = image.format or "", image.mode, image.size, image.info
             notes = frame_notes(getattr(image, "n_frames", 1))
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+            orientation = orientation_of(image)
     except Image.UnidentifiedImageError as error:
         raise ImageFileError(
             f"{path}: its content is none of the kinds of pictures that are read here ({NAMES}, TIFF, OpenEXR, "
-            "Radiance HDR, npy), or is cut short; save it as one of them"
+            "Radiance HDR, npy), or is cut short; copy it again from its source, or save it as one of them"
         ) from error
     except READ_ERRORS as error:
         raise unreadable(path, error) from error
@@ -100,6 +100,13 @@ def open_plain(path: Path) -> PictureSource:
         profile=None if mode == "CMYK" else profile,
         notes=notes,
     )
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's number for how a picture is to be turned, without decoding it."""
+    # Pillow would decode a PNG to look for EXIF behind its pixels.
+    known = image.format != "PNG" or "exif" in image.info
+    return image.getexif().get(ExifTags.Base.Orientation, 1) if known else 1
 
 
 def frame_notes(count: int) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ _JPEG = (6, 7)
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # kinds of alpha
 _REDUCED, _MASK = 1, 4  # kinds of further pictures of a file
 _FLOATS: dict[str, StoredType] = {"float16": "float16", "float32": "float32", "float64": "float32"}
+_READ_BYTES = 16 * 2**20  # of the file at a time; by itself the library reads 256 MiB ahead
 _DECODING = 4  # copies of a tile or strip: packed, unpacked, turned to RGB, put into its place
 
 Block = Shaped[np.ndarray, "rows columns _"]
@@ -93,7 +94,7 @@ def _source(path: Path, tiff: "TiffFile") -> PictureSource:
         channels=colors + (alpha is not None),
         stored=_FLOATS.get(name) or ("uint8" if maximum is not None and maximum < 256 else "uint16"),
         maximum=maximum,
-        working_bytes=piece_bytes,
+        working_bytes=piece_bytes + min(_READ_BYTES, tiff.filehandle.size),
         decode=decode,
         pieces=True,
         orientation=page.tags.valueof(274, default=1),
@@ -180,7 +181,7 @@ def _blocks(path: Path) -> Iterator[_Block]:
         if page.is_memmappable:
             yield from _raw_blocks(path, tiff, page)
             return
-        for values, (plane, _, top, left, _), _ in page.segments(maxworkers=1):
+        for values, (plane, _, top, left, _), _ in page.segments(maxworkers=1, buffersize=_READ_BYTES):
             if values is not None:
                 yield _Block(top, left, plane, values[0, : height - top, : width - left])
 
