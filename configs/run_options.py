@@ -77,9 +77,9 @@ class RunOptions:
     backend: Backend = "auto"
     """Which kernels run; auto takes the fastest that the device has."""
     memory: str | None = None
-    """About how much memory training may take, e.g. 1GiB; scoring large photos takes more. Of photos that take more than
-    a quarter of it, a random choice of pixels is kept, and drawn anew once as many were used. A picture that takes more
-    than half of it lies on the disk."""
+    """About how much memory training may take, e.g. 1GiB; scoring large photos takes more. Of photos that take more
+    than a quarter of it, a random choice of pixels is kept, and drawn anew once as many were used. A picture that takes
+    more than half of it lies on the disk."""
     checkpoint_seconds: float = 60.0
     """Write a checkpoint this often, in seconds of training."""
     force: bool = False

@@ -58,7 +58,7 @@ def read_image_header(path: Path, name: str | None = None) -> ImageHeader:
         with large_images_allowed(), Image.open(path) as image:
             size, mode = image.size, image.mode
             has_alpha = mode in _ALPHA_MODES or "transparency" in image.info
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+            turned = orientation_of(image) in (5, 6, 7, 8)
     except Image.DecompressionBombError as error:
         raise ImageSizeError(_too_large(name)) from error
     except DECODER_ERRORS as error:
@@ -68,6 +68,13 @@ def read_image_header(path: Path, name: str | None = None) -> ImageHeader:
     if mode in _DEEP_MODES:
         raise ImageFileError(f"{name}: expected 8 bits per channel, found pixels of type {mode}; save it as 8-bit PNG")
     return ImageHeader(size, has_alpha, turned)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's number for how a picture is to be turned, without decoding it."""
+    # Pillow would decode a PNG to look for EXIF behind its pixels.
+    known = image.format != "PNG" or "exif" in image.info
+    return image.getexif().get(ExifTags.Base.Orientation, 1) if known else 1
 
 
 def read_image(

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms
+from PIL import Image, ImageCms
 
 from .errors import ImageFileError
+from .image_files import orientation_of
 from .picture_canvas import Canvas, bands
 from .picture_source import READ_ERRORS, PictureSource, unreadable
 
@@ -100,13 +101,6 @@ def open_plain(path: Path) -> PictureSource:
         profile=None if mode == "CMYK" else profile,
         notes=notes,
     )
-
-
-def orientation_of(image: Image.Image) -> int:
-    """EXIF's number for how a picture is to be turned, without decoding it."""
-    # Pillow would decode a PNG to look for EXIF behind its pixels.
-    known = image.format != "PNG" or "exif" in image.info
-    return image.getexif().get(ExifTags.Base.Orientation, 1) if known else 1
 
 
 def frame_notes(count: int) -> tuple[str, ...]:

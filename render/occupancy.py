@@ -25,8 +25,9 @@ class OccupancyGrid(nn.Module):
 
     Each cell remembers the largest density seen in it lately, and is occupied while that exceeds
     `min(0.01 / smallest step, 0.99 mean over the cells)`: less than 0.01 of optical thickness is not worth a sample.
-    Müller et al. 2022, appendix C. If `spreads`, cells that share a face with one of ten times that density are occupied,
-    too: else fuzzy borders are cut off along the cells' faces, and what is thin cannot grow out of what is solid.
+    Müller et al. 2022, appendix C. If `spreads`, cells that share a face with one of ten times that density are
+    occupied, too: else fuzzy borders are cut off along the cells' faces, and what is thin cannot grow out of what is
+    solid.
 
     Args:
         extent: Side of the scene's box, a power of two; there are log2(extent) + 1 grids.
