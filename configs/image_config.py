@@ -6,8 +6,12 @@ from typing import ClassVar, Literal
 
 from .run_options import Positional, RunOptions, Switch, require_between, require_positive
 
-FieldKind = Literal["hash", "frequency", "fourier", "siren", "finer", "wire", "relu"]
+FieldKind = Literal["auto", "hash", "frequency", "fourier", "siren", "finer", "wire", "relu"]
+Supervision = Literal["values", "gradient", "laplacian"]
 Pixels = Literal["point", "area"]
+
+SMOOTH_FIELDS = ("siren", "finer", "wire")
+"""Fields with second derivatives everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +102,14 @@ class ImageConfig(RunOptions):
 
     picture: Positional[Path]
     """The picture: PNG, JPEG, TIFF, WebP, EXR, HDR, ... of 8, 16 or 32 bits, grey or colour, with alpha or without."""
-    field: FieldKind = "hash"
-    """hash: a multiresolution hash grid and a small network. frequency: sines and cosines along the axes (NeRF's), and
-    fourier: in random directions, both with a ReLU network. siren, finer, wire: networks of waves. relu: a plain
-    network, to see the difference."""
+    field: FieldKind = "auto"
+    """auto: siren where derivatives are fitted, else hash. hash: a multiresolution hash grid and a small network.
+    frequency: sines and cosines along the axes (NeRF's), and fourier: in random directions, both with a ReLU network.
+    siren, finer, wire: networks of waves. relu: a plain network, to see the difference."""
+    supervise: Supervision = "values"
+    """What of the picture the field is fitted to. values: its pixels. gradient: how they differ from their neighbours,
+    which leaves a constant free. laplacian: how they differ from the mean of their neighbours, and the pixels of the
+    border themselves. The field's values are mapped to the picture's by the factor and offset that fit best."""
     parameters: int | None = None
     """Size the field to about so many trained numbers."""
     bits_per_pixel: float | None = None
@@ -130,6 +138,19 @@ class ImageConfig(RunOptions):
         require_between(self, "held_out", 0.0, 0.9)
         if self.parameters is not None and self.bits_per_pixel is not None:
             raise ValueError("Give either --parameters or --bits-per-pixel: each says how large the field is.")
+        if self.supervise != "values":
+            _require_derivatives(self)
         width = self.network.width
-        if self.field == "hash" and width not in (None, 16, 32, 64, 128):
+        if self.field in ("auto", "hash") and self.supervise == "values" and width not in (None, 16, 32, 64, 128):
             raise ValueError(f"--network.width takes 16, 32, 64 or 128 on a hash grid, got {width}.")
+
+
+def _require_derivatives(config: ImageConfig) -> None:
+    """Refuses settings that the fit of a derivative would ignore, or that it cannot work with."""
+    told = f"--supervise {config.supervise}"
+    for name, wanted in (("learned_scale", "off"), ("pixels", "point"), ("held_out", None)):
+        if getattr(config, name) not in (wanted, 0.0):
+            raise ValueError(f"{told} fits derivatives at points; it takes no --{name.replace('_', '-')}.")
+    if config.field not in ("auto", *SMOOTH_FIELDS):
+        smooth = " or ".join((", ".join(SMOOTH_FIELDS[:-1]), SMOOTH_FIELDS[-1]))
+        raise ValueError(f"{told} needs a field whose derivatives are smooth: --field {smooth}, not {config.field}.")

@@ -62,6 +62,28 @@ def jacobian(field: Field, x: Float[Tensor, "n d"], *, create_graph: bool = Fals
         return _finish(result, create_graph)
 
 
+def slope_along(
+    field: Field, x: Float[Tensor, "n d"], directions: Float[Tensor, "n d"], *, create_graph: bool = False
+) -> Float[Tensor, "n c"]:
+    """Differentiates every value of a field along a direction at each point.
+
+        s_j = sum_i (d f_j / d x_i) v_i
+
+    Args:
+        field: Coordinates (n, d) to values (n, c).
+        x: Where.
+        directions: Along what, of any length; the slope is proportional to it.
+        create_graph: Whether the result can be differentiated again.
+
+    Returns:
+        The slopes at every point; no points give (0, c), no values (n, 0).
+
+    Raises:
+        ValueError: The field does not give (n, c).
+    """
+    return torch.einsum("ncd,nd->nc", jacobian(field, x, create_graph=create_graph), directions)
+
+
 def divergence(field: Field, x: Float[Tensor, "n d"], *, create_graph: bool = False) -> Float[Tensor, " n"]:
     """Sums the derivatives of a vector field along its own axes; costs d backward passes.
 

@@ -18,6 +18,11 @@ from .progress import Progress
 _MOST_PIXELS = 4_000_000  # of what is compared as a picture: larger ones are made smaller for it
 _CROP = 256
 _INTERVALS = (0.5, 0.9)
+_LEVELLED = "values are scored after the factor and offset of every channel that fit best, by least squares"
+_FITTED_TO = {
+    "gradient": f"differences of neighbouring pixels, as slopes half-way between them; {_LEVELLED}",
+    "laplacian": f"second differences, and the values of the border's pixels; {_LEVELLED}",
+}
 _BEHIND = 0.5  # grey, behind what is transparent in pictures for people
 
 
@@ -86,6 +91,7 @@ def protocol(task: ImageTask) -> dict[str, str]:
         )
     return {
         "pixels": f"{trained}; {size}",
+        **({"fitted to": _FITTED_TO[config.supervise]} if config.supervise != "values" else {}),
         "psnr": f"of {span}, not rounded" + (", colours multiplied by alpha" if kind.has_alpha else ""),
         "ssim": "window 11, sigma 1.5, data range 1" + (f", at 1/{factor} of the size" if factor > 1 else ""),
         **({"relative_error": "mean absolute error over mean absolute value"} if kind.maximum is None else {}),

@@ -89,6 +89,7 @@ def evaluate_run(
     with quiet_torch_threads(place), compiling_told(progress):
         task = ImageTask(config, picture, place)
         facts = load_averaged(run.checkpoint, task.model)
+        task.restore(facts["task"])
         return _finish(run, task, progress)(facts["seconds"], None)
 
 
@@ -105,7 +106,7 @@ def read_config(run: RunFolder, *, device: str | None = None, backend: Backend |
 def open_model(run: RunFolder, config: ImageConfig, kind: PictureFacts) -> ImageModel:
     """A run's model with its averaged weights; the picture itself is not needed."""
     model = ImageModel(config, size=(kind.width, kind.height), channels=kind.channels)
-    load_averaged(run.checkpoint, model)
+    model.level(load_averaged(run.checkpoint, model)["task"])
     return model.to(choose_device(config.device))
 
 

@@ -13,9 +13,12 @@ from ..configs.image_config import ImageConfig
 from ..datasets import Picture
 from ..fields import Likelihood
 from ..render import Raster, measure
+from .derivative_supervision import LEAST_SIDE, DerivativeSupervision
 from .fitting import FitSettings
 from .image_model import ImageModel, resolved_field
+from .levels import best_levels
 from .metrics import psnr
+from .picture_differences import PictureDifferences
 from .picture_facts import PictureFacts, visible
 
 _RATES = {"hash": 2e-2, "frequency": 1e-3, "fourier": 1e-3, "siren": 1e-4, "finer": 5e-4, "wire": 5e-3, "relu": 1e-3}
@@ -26,7 +29,17 @@ _ROUNDING = 1.0 / math.sqrt(12.0)  # standard deviation of what rounding to whol
 
 
 def resolved(config: ImageConfig, picture: Picture) -> ImageConfig:
-    """The settings with everything filled in that follows from the picture."""
+    """The settings with everything filled in that follows from the picture.
+
+    Raises:
+        ValueError: The field is too small, or the picture for having derivatives.
+    """
+    if config.supervise != "values" and min(picture.size) < LEAST_SIDE:
+        width, height = picture.size
+        raise ValueError(
+            f"--supervise {config.supervise} takes pictures of at least {LEAST_SIDE}x{LEAST_SIDE} pixels, "
+            f"{picture.path} has {width}x{height}."
+        )
     config = resolved_field(config, size=picture.size, channels=picture.channels)
     optimizer = config.optimizer
     batch = optimizer.batch or (_GRID_BATCH if config.field == "hash" else _NETWORK_BATCH)
@@ -76,6 +89,18 @@ class ImageTask:
         self.pixels_drawn = 0
         count = min(_SCORED_PIXELS, len(self.raster))
         self._scored = torch.from_numpy(picture.draw(np.random.default_rng(config.seed), count))
+        self.differences = PictureDifferences(self.targets, self.raster)
+        self.supervision: DerivativeSupervision | None = None
+        if config.supervise != "values":
+            self.supervision = DerivativeSupervision(
+                self.model,
+                picture,
+                self.differences,
+                self.raster,
+                self.likelihood,
+                second=config.supervise == "laplacian",
+                sample=self._scored,
+            )
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """A grid's table is updated where it has a gradient."""
@@ -92,11 +117,14 @@ class ImageTask:
         self.pixels_drawn = drawn
 
     def losses(self, step: int, progress: float) -> dict[str, Tensor]:
-        """The negative log-likelihood of this step's pixels."""
+        """The negative log-likelihood of this step's pixels, or the error of their derivatives."""
         del progress
         batch = self.config.optimizer.batch
         assert batch is not None
         generator = np.random.default_rng((self.config.seed, step))
+        if self.supervision is not None:
+            self.pixels_drawn += batch
+            return self.supervision.losses(generator, batch)
         pixels = torch.from_numpy(self.picture.draw(generator, batch))
         pixels = pixels[~self.held_out(pixels)]
         self.pixels_drawn += len(pixels)
@@ -129,16 +157,26 @@ class ImageTask:
         return {"pixels": float(self.pixels_drawn)}
 
     def facts(self) -> dict[str, Any]:
-        """The total of pixels."""
-        return {"pixels_drawn": self.pixels_drawn}
+        """The total of pixels; of derivatives also the levels, brought up to date."""
+        facts: dict[str, Any] = {"pixels_drawn": self.pixels_drawn}
+        if self.supervision is not None:
+            with torch.no_grad():
+                values = self.model.field(self.model.located(self.raster.places(self._scored.to(self.device))))
+            self.model.levels = best_levels(values.cpu(), self.targets(self._scored)).to(self.device)
+            facts["levels"] = self.model.levels.tolist()
+        return facts
 
     def restore(self, facts: dict[str, Any]) -> None:
         """Takes back what `facts` gave."""
         self.pixels_drawn = int(facts["pixels_drawn"])
+        self.model.level(facts)
 
     @torch.no_grad()
     def quick_score(self) -> dict[str, float]:
         """PSNR over some pixels, of the values that are fitted."""
         values = measure(self.model, self.raster, self._scored.to(self.device), area=self.config.pixels == "area")
         found, target = values[:, : self.model.channels].cpu(), self.targets(self._scored)
+        if self.supervision is not None:
+            factor, offset = best_levels(found, target)
+            found = found * factor + offset
         return {"psnr": psnr(found.clamp(0.0, 1.0)[None], target.clamp(0.0, 1.0)[None])}
