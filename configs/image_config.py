@@ -110,6 +110,15 @@ class ImageConfig(RunOptions):
     """What of the picture the field is fitted to. values: its pixels. gradient: how they differ from their neighbours,
     which leaves a constant free. laplacian: how they differ from the mean of their neighbours, and the pixels of the
     border themselves. The field's values are mapped to the picture's by the factor and offset that fit best."""
+    insert: Path | None = None
+    """Another picture, blended into this one without a seam: of it the field gets the gradient, of this one the values.
+    The report shows it beside a plain paste."""
+    insert_mask: Path | None = None
+    """What of the other picture is inserted: white in a picture of its size; by default its alpha, else all of it."""
+    insert_at: tuple[int, int] = (0, 0)
+    """Where its top left corner lies, in pixels from that of this picture; it may reach beyond it."""
+    insert_scale: float = 1.0
+    """How many times as large it is inserted."""
     parameters: int | None = None
     """Size the field to about so many trained numbers."""
     bits_per_pixel: float | None = None
@@ -138,19 +147,33 @@ class ImageConfig(RunOptions):
         require_between(self, "held_out", 0.0, 0.9)
         if self.parameters is not None and self.bits_per_pixel is not None:
             raise ValueError("Give either --parameters or --bits-per-pixel: each says how large the field is.")
-        if self.supervise != "values":
+        require_between(self, "insert_scale", 0.001, 1000.0)
+        _require_insertion(self)
+        if self.supervise != "values" or self.insert is not None:
             _require_derivatives(self)
         width = self.network.width
         if self.field in ("auto", "hash") and self.supervise == "values" and width not in (None, 16, 32, 64, 128):
             raise ValueError(f"--network.width takes 16, 32, 64 or 128 on a hash grid, got {width}.")
 
 
+def _require_insertion(config: ImageConfig) -> None:
+    """Refuses settings of an insertion where there is none, and another supervision than its own."""
+    if config.insert is not None and config.supervise != "values":
+        raise ValueError("--insert has its own supervision: values beside it, a gradient in it. Leave --supervise out.")
+    names = ("insert_mask", "insert_at", "insert_scale")
+    given = [name for name in names if getattr(config, name) != getattr(ImageConfig, name)]
+    if config.insert is None and given:
+        raise ValueError(f"--{given[0].replace('_', '-')} is of no use without --insert, which names what is inserted.")
+
+
 def _require_derivatives(config: ImageConfig) -> None:
-    """Refuses settings that the fit of a derivative would ignore, or that it cannot work with."""
-    told = f"--supervise {config.supervise}"
-    for name, wanted in (("learned_scale", "off"), ("pixels", "point"), ("held_out", None)):
-        if getattr(config, name) not in (wanted, 0.0):
-            raise ValueError(f"{told} fits derivatives at points; it takes no --{name.replace('_', '-')}.")
-    if config.field not in ("auto", *SMOOTH_FIELDS):
-        smooth = " or ".join((", ".join(SMOOTH_FIELDS[:-1]), SMOOTH_FIELDS[-1]))
-        raise ValueError(f"{told} needs a field whose derivatives are smooth: --field {smooth}, not {config.field}.")
+    """Refuses settings that the fit of a derivative would ignore, and fields that have none."""
+    told = "--insert" if config.insert is not None else f"--supervise {config.supervise}"
+    for name, plain in (("learned_scale", "off"), ("pixels", "point"), ("held_out", None)):
+        if getattr(config, name) not in (plain, 0.0):
+            raise ValueError(f"{told} fits differences of pixels; it takes no --{name.replace('_', '-')}.")
+    if config.supervise == "laplacian" and config.field not in ("auto", *SMOOTH_FIELDS):
+        smooth = f"{', '.join(SMOOTH_FIELDS[:-1])} or {SMOOTH_FIELDS[-1]}"
+        raise ValueError(
+            f"{told} needs a field with second derivatives, --field {smooth}; those of {config.field} vanish."
+        )

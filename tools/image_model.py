@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..configs.image_config import GridConfig, ImageConfig, NetworkConfig
+from ..configs.image_config import SMOOTH_FIELDS, GridConfig, ImageConfig, NetworkConfig
 from ..fields import (
     MLP,
     CoordinateField,
@@ -43,6 +43,7 @@ class ImageModel(nn.Module):
         channels: Of the picture.
 
     Attributes:
+        smooth: Whether the field has second derivatives everywhere.
         pixel: A pixel's width and height in the field's coordinates.
         levels: Factor and offset of every channel, where derivatives are fitted, which say nothing of them.
     """
@@ -63,6 +64,7 @@ class ImageModel(nn.Module):
         self.register_buffer("stretch", stretch, persistent=False)
         self.register_buffer("pixel", stretch / wide, persistent=False)
         self.register_buffer("levels", torch.tensor([[1.0], [0.0]]).repeat(1, channels), persistent=False)
+        self.smooth = config.field in SMOOTH_FIELDS
         self.levelled = config.supervise != "values"
         self.register_buffer("shift", torch.zeros(2) if config.field == "hash" else -0.5 * stretch, persistent=False)
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from ..configs.image_config import ImageConfig
+from ..configs.image_config import SMOOTH_FIELDS, ImageConfig
 from ..configs.loading import build, read_task_settings, to_yaml
 from ..configs.run_options import Backend
 from ..datasets import Picture, load_picture
 from .checkpoint import load_averaged
+from .derivative_pictures import derivative_section
 from .device import choose_device, compiling_told, quiet_torch_threads
 from .errors import RunError
 from .fitting import Fitter
@@ -43,6 +44,8 @@ def start(config: ImageConfig) -> str:
     run = RunFolder.planned(config.runs, config.name or config.picture.stem, force=config.force)
     picture = _load(config)
     config = replace(resolved(config, picture), name=run.name, force=False, picture=config.picture.resolve())
+    others = {name: path.resolve() for name in ("insert", "insert_mask") if (path := getattr(config, name)) is not None}
+    config = replace(config, **others)
     for note in picture.notes:
         progress.say(f"Note: {config.picture.name}: {note}.")
     with quiet_torch_threads(device), compiling_told(progress):
@@ -210,7 +213,10 @@ def _report(
         scored=task.scored,
         target="picture",
         views=[ReportView(task.picture.path.name, scores, *_pictures(evaluation.whole))],
-        sections=[] if evaluation.worst is None else [_worst_section(evaluation.worst)],
+        sections=[
+            *([] if evaluation.worst is None else [_worst_section(evaluation.worst)]),
+            *([derivative_section(task)] if task.config.field in SMOOTH_FIELDS else []),
+        ],
         curve=curve_of(lines),
         series=series_of(lines),
         timings=timings_of(

@@ -13,9 +13,16 @@ from ..configs.image_config import ImageConfig
 from ..datasets import Picture
 from ..fields import Likelihood
 from ..render import Raster, measure
-from .derivative_supervision import LEAST_SIDE, DerivativeSupervision
+from .derivative_supervision import (
+    LEAST_SIDE,
+    DerivativeSupervision,
+    GradientSupervision,
+    InsertionSupervision,
+    LaplacianSupervision,
+)
 from .fitting import FitSettings
 from .image_model import ImageModel, resolved_field
+from .insertion import Insertion
 from .levels import best_levels
 from .metrics import psnr
 from .picture_differences import PictureDifferences
@@ -89,18 +96,24 @@ class ImageTask:
         self.pixels_drawn = 0
         count = min(_SCORED_PIXELS, len(self.raster))
         self._scored = torch.from_numpy(picture.draw(np.random.default_rng(config.seed), count))
-        self.differences = PictureDifferences(self.targets, self.raster)
-        self.supervision: DerivativeSupervision | None = None
-        if config.supervise != "values":
-            self.supervision = DerivativeSupervision(
-                self.model,
-                picture,
-                self.differences,
-                self.raster,
-                self.likelihood,
-                second=config.supervise == "laplacian",
-                sample=self._scored,
+        self.insertion = None if config.insert is None else Insertion.load(config, self.raster, self.kind)
+        self.differences = PictureDifferences(self.targets, self.raster, plain=not self.model.smooth)
+        self._scored = self._scored[self.targets(self._scored).isfinite().all(dim=1)]
+        self.supervision = self._supervision()
+
+    def _supervision(self) -> DerivativeSupervision | None:
+        """What the field is fitted to instead of the picture's values."""
+        sample, differences, likelihood = self._scored, self.differences, self.likelihood
+        if self.insertion is not None:
+            return InsertionSupervision(
+                self.model, self.picture, likelihood, insertion=self.insertion, targets=differences, sample=sample
             )
+        given, values = (self.model, self.picture, differences, likelihood), self.targets(sample)
+        if self.config.supervise == "gradient":
+            return GradientSupervision(*given, derivatives=differences.slopes(sample, sample % 2), values=values)
+        if self.config.supervise == "laplacian":
+            return LaplacianSupervision(*given, derivatives=differences.laplacians(sample), values=values)
+        return None
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """A grid's table is updated where it has a gradient."""
@@ -146,8 +159,11 @@ class ImageTask:
         return (pixels * 2654435761 + self.config.seed * 40503) % 65521 < round(share * 65521)
 
     def targets(self, pixels: Int[Tensor, " n"]) -> Float[Tensor, "n channels"]:
-        """What the field is fitted to there."""
-        return self.kind.fitted(visible(self.picture, pixels.numpy()))
+        """What the field's values are to be there; NaN where nobody knows, as in an insertion."""
+        values = self.kind.fitted(visible(self.picture, pixels.numpy()))
+        if self.insertion is not None:
+            values[self.insertion.covers(pixels)] = torch.nan
+        return values
 
     def after_step(self, step: int, progress: float) -> None:
         """A picture needs no upkeep."""
@@ -159,7 +175,7 @@ class ImageTask:
     def facts(self) -> dict[str, Any]:
         """The total of pixels; of derivatives also the levels, brought up to date."""
         facts: dict[str, Any] = {"pixels_drawn": self.pixels_drawn}
-        if self.supervision is not None:
+        if self.model.levelled:
             with torch.no_grad():
                 values = self.model.field(self.model.located(self.raster.places(self._scored.to(self.device))))
             self.model.levels = best_levels(values.cpu(), self.targets(self._scored)).to(self.device)
@@ -176,7 +192,7 @@ class ImageTask:
         """PSNR over some pixels, of the values that are fitted."""
         values = measure(self.model, self.raster, self._scored.to(self.device), area=self.config.pixels == "area")
         found, target = values[:, : self.model.channels].cpu(), self.targets(self._scored)
-        if self.supervision is not None:
+        if self.model.levelled:
             factor, offset = best_levels(found, target)
             found = found * factor + offset
         return {"psnr": psnr(found.clamp(0.0, 1.0)[None], target.clamp(0.0, 1.0)[None])}
