@@ -69,7 +69,7 @@ def evaluate_image(task: ImageTask, progress: Progress) -> ImageEvaluation:
     values, target = (torch.cat(parts)[..., : task.kind.channels] for parts in zip(*reduced))
     scores = _scores(sums, task)
     if min(target.shape[:2]) >= SSIM_WINDOW:
-        scores["ssim"] = ssim(_shown(task, values), _shown(task, target))
+        scores["ssim"] = ssim(shown(task, values), shown(task, target), target.isfinite().all(dim=2))
     worst = _worst_crop(task, values, target, factor) if min(raster.width, raster.height) > _CROP else None
     whole = _view(task, task.picture.path.name, values, target)
     return ImageEvaluation(scores, whole, worst, protocol(task), time.perf_counter() - begin)
@@ -85,6 +85,8 @@ def protocol(task: ImageTask) -> dict[str, str]:
         if kind.transfer.kind == "log":
             span = f"log(1 + value / {kind.transfer.low:.4g}), the largest taken for 1"
     trained = "all pixels, which are those it was fitted to"
+    if config.insert is not None:
+        trained = "those beside the insertion, which it was fitted to"
     if config.held_out:
         trained = (
             f"all pixels; {100 * config.held_out:.3g} % of them were left out of the fit, and are scored apart, too"
@@ -164,7 +166,7 @@ def _smaller(picture: Float[Tensor, "rows width values"], factor: int) -> Tensor
     return pooled.permute(1, 2, 0)
 
 
-def _shown(task: ImageTask, fitted: Float[Tensor, "height width channels"]) -> Float[Tensor, "height width 3"]:
+def shown(task: ImageTask, fitted: Float[Tensor, "height width channels"]) -> Float[Tensor, "height width 3"]:
     """Fitted values as a screen shows them: over grey where they are transparent; unknown pixels are black."""
     kind = task.kind
     colors = fitted[..., : kind.colors].nan_to_num(0.0).clamp(0.0, 1.0)
@@ -179,7 +181,7 @@ def _view(task: ImageTask, name: str, values: Tensor, target: Tensor) -> ImageVi
     channels = task.kind.channels
     error = (values[..., :channels].clamp(0.0, 1.0) - target.clamp(0.0, 1.0)).nan_to_num(0.0)
     psnr = _psnr(float(error.double().square().sum()), error.numel())
-    return ImageView(name, psnr, _shown(task, target), _shown(task, values[..., :channels]))
+    return ImageView(name, psnr, shown(task, target), shown(task, values[..., :channels]))
 
 
 def _worst_crop(task: ImageTask, values: Tensor, target: Tensor, factor: int) -> ImageView:

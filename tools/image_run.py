@@ -21,6 +21,7 @@ from .fitting import Fitter
 from .image_evaluation import ImageEvaluation, ImageView, evaluate_image
 from .image_model import ImageModel
 from .image_task import ImageTask, fit_settings, resolved
+from .insertion_pictures import insertion_section
 from .memory_size import parse_bytes
 from .peak_memory import peak_of_run
 from .picture_facts import PictureFacts, read_facts, write_facts
@@ -214,6 +215,7 @@ def _report(
         target="picture",
         views=[ReportView(task.picture.path.name, scores, *_pictures(evaluation.whole))],
         sections=[
+            *([] if task.insertion is None else [insertion_section(task, task.insertion)]),
             *([] if evaluation.worst is None else [_worst_section(evaluation.worst)]),
             *([derivative_section(task)] if task.config.field in SMOOTH_FIELDS else []),
         ],
