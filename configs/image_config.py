@@ -6,8 +6,12 @@ from typing import ClassVar, Literal
 
 from .run_options import Positional, RunOptions, Switch, require_between, require_positive
 
-FieldKind = Literal["hash", "frequency", "fourier", "siren", "finer", "wire", "relu"]
+FieldKind = Literal["auto", "hash", "frequency", "fourier", "siren", "finer", "wire", "relu"]
+Supervision = Literal["values", "gradient", "laplacian"]
 Pixels = Literal["point", "area"]
+
+SMOOTH_FIELDS = ("siren", "finer", "wire")
+"""Fields with second derivatives everywhere."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +102,23 @@ class ImageConfig(RunOptions):
 
     picture: Positional[Path]
     """The picture: PNG, JPEG, TIFF, WebP, EXR, HDR, ... of 8, 16 or 32 bits, grey or colour, with alpha or without."""
-    field: FieldKind = "hash"
-    """hash: a multiresolution hash grid and a small network. frequency: sines and cosines along the axes (NeRF's), and
-    fourier: in random directions, both with a ReLU network. siren, finer, wire: networks of waves. relu: a plain
-    network, to see the difference."""
+    field: FieldKind = "auto"
+    """auto: siren where derivatives are fitted, else hash. hash: a multiresolution hash grid and a small network.
+    frequency: sines and cosines along the axes (NeRF's), and fourier: in random directions, both with a ReLU network.
+    siren, finer, wire: networks of waves. relu: a plain network, to see the difference."""
+    supervise: Supervision = "values"
+    """What of the picture the field is fitted to. values: its pixels. gradient: how they differ from their neighbours,
+    which leaves a constant free. laplacian: how they differ from the mean of their neighbours, and the pixels of the
+    border themselves. The field's values are mapped to the picture's by the factor and offset that fit best."""
+    insert: Path | None = None
+    """Another picture, blended into this one without a seam: of it the field gets the gradient, of this one the values.
+    The report shows it beside a plain paste."""
+    insert_mask: Path | None = None
+    """What of the other picture is inserted: white in a picture of its size; by default its alpha, else all of it."""
+    insert_at: tuple[int, int] = (0, 0)
+    """Where its top left corner lies, in pixels from that of this picture; it may reach beyond it."""
+    insert_scale: float = 1.0
+    """How many times as large it is inserted."""
     parameters: int | None = None
     """Size the field to about so many trained numbers."""
     bits_per_pixel: float | None = None
@@ -130,6 +147,33 @@ class ImageConfig(RunOptions):
         require_between(self, "held_out", 0.0, 0.9)
         if self.parameters is not None and self.bits_per_pixel is not None:
             raise ValueError("Give either --parameters or --bits-per-pixel: each says how large the field is.")
+        require_between(self, "insert_scale", 0.001, 1000.0)
+        _require_insertion(self)
+        if self.supervise != "values" or self.insert is not None:
+            _require_derivatives(self)
         width = self.network.width
-        if self.field == "hash" and width not in (None, 16, 32, 64, 128):
+        if self.field in ("auto", "hash") and self.supervise == "values" and width not in (None, 16, 32, 64, 128):
             raise ValueError(f"--network.width takes 16, 32, 64 or 128 on a hash grid, got {width}.")
+
+
+def _require_insertion(config: ImageConfig) -> None:
+    """Refuses settings of an insertion where there is none, and another supervision than its own."""
+    if config.insert is not None and config.supervise != "values":
+        raise ValueError("--insert has its own supervision: values beside it, a gradient in it. Leave --supervise out.")
+    names = ("insert_mask", "insert_at", "insert_scale")
+    given = [name for name in names if getattr(config, name) != getattr(ImageConfig, name)]
+    if config.insert is None and given:
+        raise ValueError(f"--{given[0].replace('_', '-')} is of no use without --insert, which names what is inserted.")
+
+
+def _require_derivatives(config: ImageConfig) -> None:
+    """Refuses settings that the fit of a derivative would ignore, and fields that have none."""
+    told = "--insert" if config.insert is not None else f"--supervise {config.supervise}"
+    for name, plain in (("learned_scale", "off"), ("pixels", "point"), ("held_out", None)):
+        if getattr(config, name) not in (plain, 0.0):
+            raise ValueError(f"{told} fits differences of pixels; it takes no --{name.replace('_', '-')}.")
+    if config.supervise == "laplacian" and config.field not in ("auto", *SMOOTH_FIELDS):
+        smooth = f"{', '.join(SMOOTH_FIELDS[:-1])} or {SMOOTH_FIELDS[-1]}"
+        raise ValueError(
+            f"{told} needs a field with second derivatives, --field {smooth}; those of {config.field} vanish."
+        )

@@ -9,6 +9,7 @@ from .derivatives import divergence as divergence
 from .derivatives import gradient as gradient
 from .derivatives import jacobian as jacobian
 from .derivatives import laplacian as laplacian
+from .derivatives import slope_along as slope_along
 from .environment import Environment as Environment
 from .finer import Finer as Finer
 from .frequency import FourierFeatures as FourierFeatures

@@ -3,6 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .composition import Identity
+from .derivatives import jets_of
 from .features import check_features, features_of
 
 
@@ -37,3 +39,9 @@ class CoordinateField(nn.Module):
         """Evaluates the field at coordinates in the range that its encoding wants."""
         check_features(x, self.in_features, self)
         return self.network(self.encoding(x))
+
+    def jets(
+        self, x: Float[Tensor, "n in"], directions: Float[Tensor, "directions n in"], *, curved: bool
+    ) -> Float[Tensor, "channels n out"] | None:
+        """The network's, where nothing stands before it; see `derivatives`."""
+        return jets_of(self.network, x, directions, curved=curved) if isinstance(self.encoding, Identity) else None

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from .features import check_features
+from .jet_operation import evaluate_jets
 from .kernels.dense_network_geometry import DenseNetworkGeometry
 from .network_operation import evaluate
 
@@ -59,6 +60,12 @@ class DenseNetwork(nn.Module):
         """Evaluates the network for every row of x; derivatives of any order exist where the activation has them."""
         check_features(x, self.in_features, self)
         return evaluate("dense_network", x, self.weights, self.geometry, self.backend)
+
+    def jets(
+        self, x: Float[Tensor, "n in"], directions: Float[Tensor, "directions n in"], *, curved: bool
+    ) -> Float[Tensor, "channels n out"]:
+        """Values, slopes along directions and, if asked for, a curvature, all in one pass; see `derivatives`."""
+        return evaluate_jets(x, directions, self.weights, self.geometry, curved=curved, backend=self.backend)
 
     def extra_repr(self) -> str:
         """The geometry, for print(model)."""

@@ -18,6 +18,11 @@ from .progress import Progress
 _MOST_PIXELS = 4_000_000  # of what is compared as a picture: larger ones are made smaller for it
 _CROP = 256
 _INTERVALS = (0.5, 0.9)
+_LEVELLED = "values are scored after the factor and offset of every channel that fit best, by least squares"
+_FITTED_TO = {
+    "gradient": f"differences of neighbouring pixels, as slopes half-way between them; {_LEVELLED}",
+    "laplacian": f"second differences, and the values of the border's pixels; {_LEVELLED}",
+}
 _BEHIND = 0.5  # grey, behind what is transparent in pictures for people
 
 
@@ -64,7 +69,7 @@ def evaluate_image(task: ImageTask, progress: Progress) -> ImageEvaluation:
     values, target = (torch.cat(parts)[..., : task.kind.channels] for parts in zip(*reduced))
     scores = _scores(sums, task)
     if min(target.shape[:2]) >= SSIM_WINDOW:
-        scores["ssim"] = ssim(_shown(task, values), _shown(task, target))
+        scores["ssim"] = ssim(shown(task, values), shown(task, target), target.isfinite().all(dim=2))
     worst = _worst_crop(task, values, target, factor) if min(raster.width, raster.height) > _CROP else None
     whole = _view(task, task.picture.path.name, values, target)
     return ImageEvaluation(scores, whole, worst, protocol(task), time.perf_counter() - begin)
@@ -80,12 +85,15 @@ def protocol(task: ImageTask) -> dict[str, str]:
         if kind.transfer.kind == "log":
             span = f"log(1 + value / {kind.transfer.low:.4g}), the largest taken for 1"
     trained = "all pixels, which are those it was fitted to"
+    if config.insert is not None:
+        trained = "those beside the insertion, which it was fitted to"
     if config.held_out:
         trained = (
             f"all pixels; {100 * config.held_out:.3g} % of them were left out of the fit, and are scored apart, too"
         )
     return {
         "pixels": f"{trained}; {size}",
+        **({"fitted to": _FITTED_TO[config.supervise]} if config.supervise != "values" else {}),
         "psnr": f"of {span}, not rounded" + (", colours multiplied by alpha" if kind.has_alpha else ""),
         "ssim": "window 11, sigma 1.5, data range 1" + (f", at 1/{factor} of the size" if factor > 1 else ""),
         **({"relative_error": "mean absolute error over mean absolute value"} if kind.maximum is None else {}),
@@ -158,7 +166,7 @@ def _smaller(picture: Float[Tensor, "rows width values"], factor: int) -> Tensor
     return pooled.permute(1, 2, 0)
 
 
-def _shown(task: ImageTask, fitted: Float[Tensor, "height width channels"]) -> Float[Tensor, "height width 3"]:
+def shown(task: ImageTask, fitted: Float[Tensor, "height width channels"]) -> Float[Tensor, "height width 3"]:
     """Fitted values as a screen shows them: over grey where they are transparent; unknown pixels are black."""
     kind = task.kind
     colors = fitted[..., : kind.colors].nan_to_num(0.0).clamp(0.0, 1.0)
@@ -173,7 +181,7 @@ def _view(task: ImageTask, name: str, values: Tensor, target: Tensor) -> ImageVi
     channels = task.kind.channels
     error = (values[..., :channels].clamp(0.0, 1.0) - target.clamp(0.0, 1.0)).nan_to_num(0.0)
     psnr = _psnr(float(error.double().square().sum()), error.numel())
-    return ImageView(name, psnr, _shown(task, target), _shown(task, values[..., :channels]))
+    return ImageView(name, psnr, shown(task, target), shown(task, values[..., :channels]))
 
 
 def _worst_crop(task: ImageTask, values: Tensor, target: Tensor, factor: int) -> ImageView:

@@ -4,12 +4,13 @@ import bisect
 import math
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..configs.image_config import GridConfig, ImageConfig, NetworkConfig
+from ..configs.image_config import SMOOTH_FIELDS, GridConfig, ImageConfig, NetworkConfig
 from ..fields import (
     MLP,
     CoordinateField,
@@ -40,10 +41,17 @@ class ImageModel(nn.Module):
         config: The run's settings, resolved.
         size: Width and height of the picture.
         channels: Of the picture.
+
+    Attributes:
+        smooth: Whether the field has second derivatives everywhere.
+        pixel: A pixel's width and height in the field's coordinates.
+        levels: Factor and offset of every channel, where derivatives are fitted, which say nothing of them.
     """
 
     stretch: Tensor
     shift: Tensor
+    pixel: Tensor
+    levels: Tensor
 
     def __init__(self, config: ImageConfig, *, size: tuple[int, int], channels: int) -> None:
         super().__init__()
@@ -54,11 +62,25 @@ class ImageModel(nn.Module):
         wide = torch.tensor(size, dtype=torch.float32)
         stretch = torch.ones(2) if config.field == "hash" else 2.0 * wide / wide.max()
         self.register_buffer("stretch", stretch, persistent=False)
+        self.register_buffer("pixel", stretch / wide, persistent=False)
+        self.register_buffer("levels", torch.tensor([[1.0], [0.0]]).repeat(1, channels), persistent=False)
+        self.smooth = config.field in SMOOTH_FIELDS
+        self.levelled = config.supervise != "values"
         self.register_buffer("shift", torch.zeros(2) if config.field == "hash" else -0.5 * stretch, persistent=False)
 
     def forward(self, places: Float[Tensor, "n 2"]) -> Float[Tensor, "n values"]:
         """The channels, and then the raw scale if it is learned, at (u, v) in the unit square, v downwards."""
-        return self.field(places * self.stretch + self.shift)
+        values = self.field(self.located(places))
+        return values * self.levels[0] + self.levels[1] if self.levelled else values
+
+    def located(self, places: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
+        """The field's coordinates of places in the unit square."""
+        return places * self.stretch + self.shift
+
+    def level(self, facts: dict[str, Any]) -> None:
+        """Takes the levels that a checkpoint says of its weights, if any."""
+        if "levels" in facts:
+            self.levels = torch.tensor(facts["levels"], device=self.levels.device)
 
     @property
     def parameters_used(self) -> int:
@@ -77,6 +99,8 @@ def resolved_field(config: ImageConfig, *, size: tuple[int, int], channels: int)
     Raises:
         ValueError: The smallest field of this kind has more parameters than were asked for.
     """
+    if config.field == "auto":
+        config = replace(config, field="hash" if config.supervise == "values" else "siren")
     pixels, longest = size[0] * size[1], max(size)
     budget = config.parameters
     if config.bits_per_pixel is not None:

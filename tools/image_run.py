@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from ..configs.image_config import ImageConfig
+from ..configs.image_config import SMOOTH_FIELDS, ImageConfig
 from ..configs.loading import build, read_task_settings, to_yaml
 from ..configs.run_options import Backend
 from ..datasets import Picture, load_picture
 from .checkpoint import load_averaged
+from .derivative_pictures import derivative_section
 from .device import choose_device, compiling_told, quiet_torch_threads
 from .errors import RunError
 from .fitting import Fitter
 from .image_evaluation import ImageEvaluation, ImageView, evaluate_image
 from .image_model import ImageModel
 from .image_task import ImageTask, fit_settings, resolved
+from .insertion_pictures import insertion_section
 from .memory_size import parse_bytes
 from .peak_memory import peak_of_run
 from .picture_facts import PictureFacts, read_facts, write_facts
@@ -43,6 +45,8 @@ def start(config: ImageConfig) -> str:
     run = RunFolder.planned(config.runs, config.name or config.picture.stem, force=config.force)
     picture = _load(config)
     config = replace(resolved(config, picture), name=run.name, force=False, picture=config.picture.resolve())
+    others = {name: path.resolve() for name in ("insert", "insert_mask") if (path := getattr(config, name)) is not None}
+    config = replace(config, **others)
     for note in picture.notes:
         progress.say(f"Note: {config.picture.name}: {note}.")
     with quiet_torch_threads(device), compiling_told(progress):
@@ -89,6 +93,7 @@ def evaluate_run(
     with quiet_torch_threads(place), compiling_told(progress):
         task = ImageTask(config, picture, place)
         facts = load_averaged(run.checkpoint, task.model)
+        task.restore(facts["task"])
         return _finish(run, task, progress)(facts["seconds"], None)
 
 
@@ -105,7 +110,7 @@ def read_config(run: RunFolder, *, device: str | None = None, backend: Backend |
 def open_model(run: RunFolder, config: ImageConfig, kind: PictureFacts) -> ImageModel:
     """A run's model with its averaged weights; the picture itself is not needed."""
     model = ImageModel(config, size=(kind.width, kind.height), channels=kind.channels)
-    load_averaged(run.checkpoint, model)
+    model.level(load_averaged(run.checkpoint, model)["task"])
     return model.to(choose_device(config.device))
 
 
@@ -209,7 +214,11 @@ def _report(
         scored=task.scored,
         target="picture",
         views=[ReportView(task.picture.path.name, scores, *_pictures(evaluation.whole))],
-        sections=[] if evaluation.worst is None else [_worst_section(evaluation.worst)],
+        sections=[
+            *([] if task.insertion is None else [insertion_section(task, task.insertion)]),
+            *([] if evaluation.worst is None else [_worst_section(evaluation.worst)]),
+            *([derivative_section(task)] if task.config.field in SMOOTH_FIELDS else []),
+        ],
         curve=curve_of(lines),
         series=series_of(lines),
         timings=timings_of(

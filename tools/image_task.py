@@ -13,9 +13,19 @@ from ..configs.image_config import ImageConfig
 from ..datasets import Picture
 from ..fields import Likelihood
 from ..render import Raster, measure
+from .derivative_supervision import (
+    LEAST_SIDE,
+    DerivativeSupervision,
+    GradientSupervision,
+    InsertionSupervision,
+    LaplacianSupervision,
+)
 from .fitting import FitSettings
 from .image_model import ImageModel, resolved_field
+from .insertion import Insertion
+from .levels import best_levels
 from .metrics import psnr
+from .picture_differences import PictureDifferences
 from .picture_facts import PictureFacts, visible
 
 _RATES = {"hash": 2e-2, "frequency": 1e-3, "fourier": 1e-3, "siren": 1e-4, "finer": 5e-4, "wire": 5e-3, "relu": 1e-3}
@@ -26,7 +36,17 @@ _ROUNDING = 1.0 / math.sqrt(12.0)  # standard deviation of what rounding to whol
 
 
 def resolved(config: ImageConfig, picture: Picture) -> ImageConfig:
-    """The settings with everything filled in that follows from the picture."""
+    """The settings with everything filled in that follows from the picture.
+
+    Raises:
+        ValueError: The field is too small, or the picture for having derivatives.
+    """
+    if config.supervise != "values" and min(picture.size) < LEAST_SIDE:
+        width, height = picture.size
+        raise ValueError(
+            f"--supervise {config.supervise} takes pictures of at least {LEAST_SIDE}x{LEAST_SIDE} pixels, "
+            f"{picture.path} has {width}x{height}."
+        )
     config = resolved_field(config, size=picture.size, channels=picture.channels)
     optimizer = config.optimizer
     batch = optimizer.batch or (_GRID_BATCH if config.field == "hash" else _NETWORK_BATCH)
@@ -76,6 +96,24 @@ class ImageTask:
         self.pixels_drawn = 0
         count = min(_SCORED_PIXELS, len(self.raster))
         self._scored = torch.from_numpy(picture.draw(np.random.default_rng(config.seed), count))
+        self.insertion = None if config.insert is None else Insertion.load(config, self.raster, self.kind)
+        self.differences = PictureDifferences(self.targets, self.raster, plain=not self.model.smooth)
+        self._scored = self._scored[self.targets(self._scored).isfinite().all(dim=1)]
+        self.supervision = self._supervision()
+
+    def _supervision(self) -> DerivativeSupervision | None:
+        """What the field is fitted to instead of the picture's values."""
+        sample, differences, likelihood = self._scored, self.differences, self.likelihood
+        if self.insertion is not None:
+            return InsertionSupervision(
+                self.model, self.picture, likelihood, insertion=self.insertion, targets=differences, sample=sample
+            )
+        given, values = (self.model, self.picture, differences, likelihood), self.targets(sample)
+        if self.config.supervise == "gradient":
+            return GradientSupervision(*given, derivatives=differences.slopes(sample, sample % 2), values=values)
+        if self.config.supervise == "laplacian":
+            return LaplacianSupervision(*given, derivatives=differences.laplacians(sample), values=values)
+        return None
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """A grid's table is updated where it has a gradient."""
@@ -92,11 +130,14 @@ class ImageTask:
         self.pixels_drawn = drawn
 
     def losses(self, step: int, progress: float) -> dict[str, Tensor]:
-        """The negative log-likelihood of this step's pixels."""
+        """The negative log-likelihood of this step's pixels, or the error of their derivatives."""
         del progress
         batch = self.config.optimizer.batch
         assert batch is not None
         generator = np.random.default_rng((self.config.seed, step))
+        if self.supervision is not None:
+            self.pixels_drawn += batch
+            return self.supervision.losses(generator, batch)
         pixels = torch.from_numpy(self.picture.draw(generator, batch))
         pixels = pixels[~self.held_out(pixels)]
         self.pixels_drawn += len(pixels)
@@ -118,8 +159,11 @@ class ImageTask:
         return (pixels * 2654435761 + self.config.seed * 40503) % 65521 < round(share * 65521)
 
     def targets(self, pixels: Int[Tensor, " n"]) -> Float[Tensor, "n channels"]:
-        """What the field is fitted to there."""
-        return self.kind.fitted(visible(self.picture, pixels.numpy()))
+        """What the field's values are to be there; NaN where nobody knows, as in an insertion."""
+        values = self.kind.fitted(visible(self.picture, pixels.numpy()))
+        if self.insertion is not None:
+            values[self.insertion.covers(pixels)] = torch.nan
+        return values
 
     def after_step(self, step: int, progress: float) -> None:
         """A picture needs no upkeep."""
@@ -129,16 +173,26 @@ class ImageTask:
         return {"pixels": float(self.pixels_drawn)}
 
     def facts(self) -> dict[str, Any]:
-        """The total of pixels."""
-        return {"pixels_drawn": self.pixels_drawn}
+        """The total of pixels; of derivatives also the levels, brought up to date."""
+        facts: dict[str, Any] = {"pixels_drawn": self.pixels_drawn}
+        if self.model.levelled:
+            with torch.no_grad():
+                values = self.model.field(self.model.located(self.raster.places(self._scored.to(self.device))))
+            self.model.levels = best_levels(values.cpu(), self.targets(self._scored)).to(self.device)
+            facts["levels"] = self.model.levels.tolist()
+        return facts
 
     def restore(self, facts: dict[str, Any]) -> None:
         """Takes back what `facts` gave."""
         self.pixels_drawn = int(facts["pixels_drawn"])
+        self.model.level(facts)
 
     @torch.no_grad()
     def quick_score(self) -> dict[str, float]:
         """PSNR over some pixels, of the values that are fitted."""
         values = measure(self.model, self.raster, self._scored.to(self.device), area=self.config.pixels == "area")
         found, target = values[:, : self.model.channels].cpu(), self.targets(self._scored)
+        if self.model.levelled:
+            factor, offset = best_levels(found, target)
+            found = found * factor + offset
         return {"psnr": psnr(found.clamp(0.0, 1.0)[None], target.clamp(0.0, 1.0)[None])}

@@ -31,10 +31,10 @@ from .vector_activations import (
 )
 from .vector_dense import BLOCK, dense, outer
 
-_ACTIVATIONS = {"sine": SINE, "finer": FINER, "relu": RELU}
+ACTIVATIONS = {"sine": SINE, "finer": FINER, "relu": RELU}
 _MULTIPLE = 16
-_BESIDE = 16  # floats between the rows of a block
-_ROWS = 8  # coordinates are few: gradients of their weights are computed for multiples of so many of them
+BESIDE = 16  # floats between the rows of a block
+ROWS = 8  # coordinates are few: gradients of their weights are computed for multiples of so many of them
 
 
 def forward(
@@ -42,12 +42,12 @@ def forward(
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Outputs (samples, outputs), and the pre-activations that backward needs (empty unless `keep`)."""
     out = np.empty((geometry.out_features, len(x)), np.float32)
-    shapes, padded = _shapes(geometry)
+    shapes, padded = padded_shapes(geometry)
     blocks = -(-len(x) // BLOCK) if keep else 0
     kept = np.empty((blocks, geometry.hidden_layers, BLOCK, padded[0, 0]), np.float32)
     if len(x):
-        matrices, biases = _unpacked(flat(parameters), shapes, padded, True)
-        activation, omegas = _ACTIVATIONS[geometry.activation], np.array(geometry.omegas, np.float32)
+        matrices, biases = unpacked(flat(parameters), shapes, padded, True)
+        activation, omegas = ACTIVATIONS[geometry.activation], np.array(geometry.omegas, np.float32)
         _forward(columns(x), matrices, biases, padded, activation, omegas, out, kept)
     return torch.from_numpy(out).T, (torch.from_numpy(kept),)
 
@@ -65,25 +65,25 @@ def backward(
     x_gradient = np.empty((geometry.in_features if for_x else 0, len(x)), np.float32)
     total = np.zeros(geometry.parameters, np.float32)
     if len(x):
-        shapes, padded = _shapes(geometry)
-        matrices, _ = _unpacked(flat(parameters), shapes, padded, False)
-        activation, omegas = _ACTIVATIONS[geometry.activation], np.array(geometry.omegas, np.float32)
+        shapes, padded = padded_shapes(geometry)
+        matrices, _ = unpacked(flat(parameters), shapes, padded, False)
+        activation, omegas = ACTIVATIONS[geometry.activation], np.array(geometry.omegas, np.float32)
         sums = np.empty((CHUNKS, (padded[:, 0] * (padded[:, 1] + 1)).sum()), np.float32)
         arrays = kept[0].numpy(), columns(gradient), x_gradient, sums
         _backward(columns(x), matrices, padded, activation, omegas, *arrays)
-        _pack(_summed(sums), shapes, padded, total)
+        pack(summed(sums), shapes, padded, total)
     return torch.from_numpy(x_gradient).T if for_x else None, torch.from_numpy(total)
 
 
 @functools.cache
-def _shapes(geometry: DenseNetworkGeometry) -> tuple[np.ndarray, np.ndarray]:
+def padded_shapes(geometry: DenseNetworkGeometry) -> tuple[np.ndarray, np.ndarray]:
     """(outputs, inputs) of every layer, as they are and padded."""
     shapes = np.array(geometry.shapes, np.int64)
     return shapes, -(-shapes // _MULTIPLE) * _MULTIPLE
 
 
 @exact
-def _unpacked(parameters, shapes, padded, turned):
+def unpacked(parameters, shapes, padded, turned):
     """Padded matrices one after the other, (inputs, outputs) if turned and else (outputs, inputs); padded biases."""
     matrices = np.zeros((padded[:, 0] * padded[:, 1]).sum(), np.float32)
     biases = np.zeros(padded[:, 0].sum(), np.float32)
@@ -101,8 +101,8 @@ def _unpacked(parameters, shapes, padded, turned):
 
 
 @exact
-def _pack(sums, shapes, padded, total):
-    """The opposite of `_unpacked` for gradients: matrices (inputs, outputs), and behind all of them the biases."""
+def pack(sums, shapes, padded, total):
+    """The opposite of `unpacked` for gradients: matrices (inputs, outputs), and behind all of them the biases."""
     target, matrix, bias = 0, 0, (padded[:, 0] * padded[:, 1]).sum()
     for layer in range(len(shapes)):
         rows, pitch = shapes[layer, 0], shapes[layer, 1]
@@ -115,7 +115,7 @@ def _pack(sums, shapes, padded, total):
 
 
 @compiled_parallel
-def _summed(sums):
+def summed(sums):
     """Sums over the chunks, chunk after chunk."""
     length = sums.shape[1]
     total = np.empty(length, np.float32)
@@ -151,7 +151,7 @@ def _retrace(activation, z, omega, width, h, gradient, total, first):
 def _scratch(shapes):
     """Room for a block's inputs, for its outputs, to turn either, and for two blocks of activations."""
     width, inputs, outputs = shapes[0, 0], shapes[0, 1], shapes[-1, 0]
-    one, other = np.empty((BLOCK, width + _BESIDE), np.float32), np.empty((BLOCK, width + _BESIDE), np.float32)
+    one, other = np.empty((BLOCK, width + BESIDE), np.float32), np.empty((BLOCK, width + BESIDE), np.float32)
     turning = np.empty(max(inputs, outputs) * BLOCK, np.float32)
     return np.empty((BLOCK, inputs), np.float32), np.empty((BLOCK, outputs), np.float32), turning, one, other
 
@@ -215,7 +215,7 @@ def _backward(x, matrices, shapes, activation, omegas, kept, gradient, x_gradien
                     outer(h, width, here, width, total, first)
                 first -= width * (width if layer > 0 else inputs)
                 here, below = below, here
-            outer(block_in, -(-len(x) // _ROWS) * _ROWS, here, width, total, 0)
+            outer(block_in, -(-len(x) // ROWS) * ROWS, here, width, total, 0)
             if len(x_gradient):
                 dense(here, width, matrices, 0, inputs, block_in, block_in)
                 write_block(block_in, x_gradient, start, samples, turning)

@@ -122,6 +122,57 @@ activate_finer, retrace_finer = _activate(_finer, "activate_finer"), _retrace(_f
 activate_relu, retrace_relu = _activate(_relu, "activate_relu"), _retrace(_relu, _relu_slope, "retrace_relu")
 
 
+def _curve(derivatives: Callable[[Emitter, Any, Any], list[Any]], name: str) -> Any:
+    """An intrinsic: curve[n, c] = the activation's n-th derivative at z[s, c], n = 0 to 3, for c < width."""
+
+    def emit_curve(typing_context, z, s, omega, width, curve):
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            emit = Emitter(context, builder, signature, arguments)
+            z, s, omega, width, curve = emit.arguments
+            frequency, row = emit.broadcast(omega), builder.mul(s, emit.pitches[0])
+            with cgutils.for_range(builder, builder.udiv(width, integer(LANES))) as along:
+                column = builder.mul(along.index, integer(LANES))
+                value = emit.load(z, builder.add(row, column))
+                for n, derivative in enumerate(derivatives(emit, value, frequency)):
+                    emit.store(derivative, curve, builder.add(builder.mul(integer(n), emit.pitches[-1]), column))
+            return context.get_dummy_value()
+
+        return types.void(z, types.int64, types.float32, types.int64, curve), generate
+
+    emit_curve.__name__ = emit_curve.__qualname__ = name
+    return intrinsic(emit_curve)
+
+
+def _sine_curve(emit: Emitter, z: Any, omega: Any) -> list[Any]:
+    builder, phase = emit.builder, emit.builder.fmul(omega, z)
+    value, slope = sine(emit, phase), builder.fmul(omega, cosine(emit, phase))
+    turn = builder.fneg(builder.fmul(omega, omega))
+    return [value, slope, builder.fmul(turn, value), builder.fmul(turn, slope)]
+
+
+def _finer_curve(emit: Emitter, z: Any, omega: Any) -> list[Any]:
+    """With p the argument of the sine, whose third derivative is zero."""
+    builder, zero, two = emit.builder, emit.constant(0.0), emit.constant(2.0)
+    phase = _finer_argument(emit, z, omega)
+    s, c = sine(emit, phase), cosine(emit, phase)
+    p1 = builder.fmul(omega, emit.fma(emit.call("fabs", z), two, emit.constant(1.0)))
+    p2 = builder.fmul(two, omega)
+    p2 = builder.select(builder.fcmp_ordered("<", z, zero), builder.fneg(p2), p2)
+    p2 = builder.select(builder.fcmp_ordered("==", z, zero), zero, p2)
+    square = builder.fmul(p1, p1)
+    second = builder.fsub(builder.fmul(p2, c), builder.fmul(square, s))
+    bend = emit.fma(square, c, builder.fmul(builder.fmul(emit.constant(3.0), p2), s))
+    return [s, builder.fmul(p1, c), second, builder.fneg(builder.fmul(p1, bend))]
+
+
+def _relu_curve(emit: Emitter, z: Any, omega: Any) -> list[Any]:
+    return [_relu(emit, z, omega), _relu_slope(emit, z, omega), emit.constant(0.0), emit.constant(0.0)]
+
+
+curve_sine, curve_finer = _curve(_sine_curve, "curve_sine"), _curve(_finer_curve, "curve_finer")
+curve_relu = _curve(_relu_curve, "curve_relu")
+
+
 @njit
 def activate_loops(activation, z, biases, first, omega, width, h):
     """The portable twin of `activate_sine`, `activate_finer` and `activate_relu`, in double precision."""

@@ -20,6 +20,7 @@ from neufield.fields import (
     gradient,
     jacobian,
     laplacian,
+    slope_along,
 )
 from neufield.fields.hash_grid import HashGrid
 
@@ -126,6 +127,40 @@ def test_second_derivatives_between_kinks_agree_with_finite_differences(name: st
     field, x = angular_fields(2)[name], (points() + 1) / 2 * 0.9 + 0.05
     second = central_jacobian(lambda p: jacobian(field, p).flatten(start_dim=1), x, 1e-6).reshape(20, 2, 3, 3)
     torch.testing.assert_close(laplacian(field, x), torch.einsum("ncii->nc", second), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*SMOOTH, *ANGULAR])
+def test_all_second_derivatives_agree_with_finite_differences(name: str):
+    field, x = {**smooth_fields(2), **angular_fields(2)}[name], (points() + 1) / 2 * 0.9 + 0.05
+    step = 1e-5 if name in SMOOTH else 1e-6
+    expected = central_jacobian(lambda p: jacobian(field, p).flatten(start_dim=1), x, step)
+    found = jacobian(lambda p: jacobian(field, p, create_graph=True).flatten(start_dim=1), x)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [*SMOOTH, *ANGULAR])
+def test_a_field_s_own_way_gives_what_autograd_does(name: str):
+    field, x = {**smooth_fields(3), **angular_fields(3)}[name], (points() + 1) / 2
+    for operator in (jacobian, divergence, laplacian):
+        torch.testing.assert_close(operator(field, x), operator(lambda p: field(p), x))
+    torch.testing.assert_close(gradient(lambda p: field(p)[:, :1], x), jacobian(field, x)[:, 0])
+    along = points(20, 3)
+    torch.testing.assert_close(slope_along(field, x, along), torch.einsum("ncd,nd->nc", jacobian(field, x), along))
+
+
+@pytest.mark.parametrize("name", ["siren", "finer"])
+def test_a_kernel_s_derivatives_and_their_gradients_are_autograd_s(name: str):
+    found: list[list[Tensor]] = []
+    for hidden in (False, True):
+        field = smooth_fields(3)[name].float()
+        x = points().float().requires_grad_()
+        total = torch.zeros(())
+        for operator in (jacobian, divergence, laplacian):
+            result = operator((lambda p, f=field: f(p)) if hidden else field, x, create_graph=True)
+            total = total + result.square().mean()
+        found.append([*torch.autograd.grad(total, [x, *field.parameters()])])
+    for own, autograd in zip(*found):
+        assert (own - autograd).norm() <= 1e-4 * autograd.norm()
 
 
 def test_laplacian_is_the_divergence_of_the_gradient():

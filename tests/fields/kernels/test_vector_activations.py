@@ -13,6 +13,9 @@ from neufield.fields.kernels.vector_activations import (
     activate_loops,
     activate_relu,
     activate_sine,
+    curve_finer,
+    curve_relu,
+    curve_sine,
     retrace_finer,
     retrace_loops,
     retrace_relu,
@@ -101,3 +104,30 @@ def test_activations_are_their_portable_twins(activation: int, omega: float):
         results.append((z, h, gradient, total))
     for found, truth in zip(*results):
         np.testing.assert_allclose(found, truth, rtol=1e-6, atol=1e-6 * np.abs(truth).max())
+
+
+CURVES = {SINE: curve_sine, FINER: curve_finer, RELU: curve_relu}
+
+
+@pytest.mark.parametrize("activation", CURVES)
+def test_curves_are_an_activation_and_three_derivatives(activation: int):
+    """The first two are `retrace`'s; each of the next ones is the slope of the one before."""
+    intrinsic = CURVES[activation]
+
+    @njit
+    def run(z, s, omega, width, curve):
+        intrinsic(z, s, omega, width, curve)
+
+    random, omega, step = np.random.default_rng(activation), np.float32(3.0), np.float32(1.0 / 256.0)
+    z = (random.integers(-64, 65, (BLOCK, WIDTH + 16)) / 32.0 + 1.0 / 64.0).astype(np.float32)
+    curves = [np.zeros((4, WIDTH), np.float32) for _ in range(3)]
+    for curve, shift in zip(curves, (-step, np.float32(0.0), step)):
+        run(z + shift, 5, omega, WIDTH, curve)
+    h, gradient, total = np.zeros_like(z), np.ones_like(z), np.zeros(WIDTH, np.float32)
+    retrace_loops(activation, z, omega, WIDTH, h, gradient, total, 0)
+    below, there, above = curves
+    np.testing.assert_allclose(there[0], h[5, :WIDTH], rtol=0.0, atol=1e-6)
+    np.testing.assert_allclose(there[1], gradient[5, :WIDTH], rtol=1e-6, atol=1e-5)
+    for n in (2, 3):
+        slopes = (above[n - 1] - below[n - 1]) / (2.0 * step)
+        np.testing.assert_allclose(there[n], slopes, rtol=0.0, atol=0.01 * np.abs(slopes).max())
