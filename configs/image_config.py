@@ -10,6 +10,9 @@ FieldKind = Literal["auto", "hash", "frequency", "fourier", "siren", "finer", "w
 Supervision = Literal["values", "gradient", "laplacian"]
 Pixels = Literal["point", "area"]
 
+FINEST = 1 << 20
+"""Vertices along a side of the finest grid there may be."""
+
 SMOOTH_FIELDS = ("siren", "finer", "wire")
 """Fields with second derivatives everywhere."""
 
@@ -36,7 +39,7 @@ class GridConfig:
         require_between(self, "levels", 1, 32, group="grid.")
         require_between(self, "log2_table_size", 3, 26, group="grid.")
         require_between(self, "coarsest", 2, 1024, group="grid.")
-        require_between(self, "finest", self.coarsest, 1 << 20, group="grid.")
+        require_between(self, "finest", self.coarsest, FINEST, group="grid.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +49,8 @@ class NetworkConfig:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     width: int | None = None
-    """Neurons per hidden layer: 16, 32, 64 or 128 on a hash grid (64 by default), else 16 to 512, by default what the
-    number of parameters allows, 256 if that is not given."""
+    """Neurons per hidden layer: 16, 32, 64 or 128 on a hash grid, by default 64, or less where that would be much of
+    the parameters; else 8 to 512, by default what the number of parameters allows, 256 if that is not given."""
     hidden_layers: int | None = None
     """Hidden layers: by default 2 on a hash grid, else 3 and the first one besides."""
     omega: float | None = None
@@ -82,7 +85,7 @@ class ImageOptimizerConfig:
     decay_to: float = 0.01
     """What share of the rate is left at the end."""
     batch: int | None = None
-    """Pixels per step; by default 65536 with a hash grid, else 16384."""
+    """Pixels per step; by default 8192 with a hash grid, else 16384."""
     average: float = 0.0
     """Decay of the running average of the weights, per step; pictures are made with the average. 0 switches it off."""
 
@@ -151,6 +154,8 @@ class ImageConfig(RunOptions):
         _require_insertion(self)
         if self.supervise != "values" or self.insert is not None:
             _require_derivatives(self)
+        if self.field == "wire" and self.backend not in ("auto", "reference"):
+            raise ValueError(f"--field wire runs on the backend reference alone, got --backend {self.backend}.")
         width = self.network.width
         if self.field in ("auto", "hash") and self.supervise == "values" and width not in (None, 16, 32, 64, 128):
             raise ValueError(f"--network.width takes 16, 32, 64 or 128 on a hash grid, got {width}.")

@@ -79,4 +79,14 @@ class Likelihood:
         target: Float[Tensor, "n c"],
     ) -> float:
         """The share of values inside that interval; where scales are calibrated, about the probability itself."""
-        return float(((location - target).abs() <= self.half_width(probability) * scale).double().mean())
+        return self.inside(probability, location, scale, target) / target.numel()
+
+    def inside(
+        self,
+        probability: float,
+        location: Float[Tensor, "n c"],
+        scale: Float[Tensor, "n #c"],
+        target: Float[Tensor, "n c"],
+    ) -> int:
+        """How many values lie inside that interval."""
+        return int(((location - target).abs() <= self.half_width(probability) * scale).sum())

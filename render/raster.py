@@ -50,11 +50,12 @@ class Raster:
             within: Where in each pixel, from (0, 0) at its top left to (1, 1); by default its middle.
         """
         # In double precision: float32 cannot tell the pixels of large pictures apart when they are scaled.
-        corner = torch.stack([pixels % self.width, pixels // self.width], dim=1).double()
-        size = corner.new_tensor([self.width, self.height])
-        first, last = corner.new_tensor([self.left, self.top]), corner.new_tensor([self.right, self.bottom])
-        shift = torch.as_tensor(within, dtype=torch.float64, device=pixels.device)
-        return (first + (last - first) * (corner + shift) / size).float()
+        across, down = within if isinstance(within, tuple) else within.double().unbind(dim=1)
+        rows = pixels // self.width
+        columns = (pixels - rows * self.width).double() + across
+        u = columns * ((self.right - self.left) / self.width) + self.left
+        v = (rows.double() + down) * ((self.bottom - self.top) / self.height) + self.top
+        return torch.stack([u.float(), v.float()], dim=1)
 
 
 def measure(

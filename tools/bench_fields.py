@@ -20,6 +20,7 @@ from .device import compiling_told, quiet_torch_threads
 from .fitting import Fitter
 from .image_evaluation import evaluate_image
 from .image_task import ImageTask, fit_settings, resolved
+from .metrics import decibels
 from .progress import Progress
 from .report import ReportContent, ReportSection, write_report
 from .report_parts import curve_of, versions
@@ -66,6 +67,8 @@ def bench_fields(
         sizes: About how many parameters each of them gets, one fit after the other.
     """
     picture = load_picture(path)
+    if picture.channels != 3 or picture.maximum is None:
+        raise ValueError(f"{path}: fields are compared on RGB pictures of 8 or 16 bits; convert it to one.")
     found: dict[str, FieldCurves] = {}
     with quiet_torch_threads(torch.device("cpu")), compiling_told(progress):
         for field in fields:
@@ -118,8 +121,6 @@ def _fitted_plainly(
     picture: Picture, name: str, build: Callable[[], nn.Module], seconds: float, progress: Progress
 ) -> FieldCurves:
     """The loop that everybody writes: `torch.optim.Adam`, random pixels, all threads."""
-    if picture.channels != 3:
-        return FieldCurves([], [])
     generator, field, curve = np.random.default_rng(0), build(), Curve()
     optimizer = torch.optim.Adam(field.parameters(), lr=_PLAIN_RATES[name])
     marks, passed = [share * seconds for share in _MARKS], 0.0
@@ -154,7 +155,7 @@ def _score(picture: Picture, field: nn.Module, shift: float) -> float:
     for pixels in np.array_split(np.arange(values // 3), max(1, values // 3 // _BATCH)):
         error = field(_places(picture, pixels, shift)).clamp(0.0, 1.0) - torch.from_numpy(picture.take(pixels))
         squares += float(error.double().square().sum())
-    return -10.0 * float(np.log10(squares / values))
+    return decibels(squares / values)
 
 
 def _write_page(page: Path, picture: Picture, found: dict[str, FieldCurves], seconds: float) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 from torch import Tensor
 
 from ..render import Raster, measure
@@ -18,10 +18,15 @@ _CHUNK = 1 << 16
 @torch.no_grad()
 def drawn_rows(model: ImageModel, raster: Raster, start: int, stop: int, *, area: bool) -> Tensor:
     """The field's values at some rows of pixels, (rows, width, values), as they are fitted."""
+    pixels = torch.arange(start * raster.width, stop * raster.width)
+    return measured_pixels(model, raster, pixels, area=area).view(stop - start, raster.width, -1)
+
+
+@torch.no_grad()
+def measured_pixels(model: ImageModel, raster: Raster, pixels: Int[Tensor, " n"], *, area: bool) -> Tensor:
+    """The field's values at pixels, (n, values), as they are fitted."""
     device = next(model.parameters()).device
-    pixels = torch.arange(start * raster.width, stop * raster.width, device=device)
-    parts = [measure(model, raster, part, area=area) for part in pixels.split(_CHUNK)]
-    return torch.cat(parts).view(stop - start, raster.width, -1)
+    return torch.cat([measure(model, raster, part, area=area) for part in pixels.to(device).split(_CHUNK)])
 
 
 def bands_of(raster: Raster, *, multiple: int = 1) -> Iterator[tuple[int, int]]:

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..render import Raster
-from .image_drawing import bands_of, drawn_rows
+from .image_drawing import bands_of, drawn_rows, measured_pixels
 from .image_task import ImageTask
-from .metrics import HIGHEST_PSNR, SSIM_WINDOW, ssim
+from .metrics import HIGHEST_PSNR, SSIM_WINDOW, decibels, ssim
 from .progress import Progress
 
 _MOST_PIXELS = 4_000_000  # of what is compared as a picture: larger ones are made smaller for it
@@ -138,24 +138,19 @@ def _add_up(
         if raw_scale.shape[1]:
             scale = task.likelihood.scale(raw_scale[apart])
             for share in _INTERVALS:
-                inside = task.likelihood.coverage(share, fitted[apart], scale, goal[apart])
-                sums[f"inside {share}"] += inside * int(apart.sum()) * channels
+                sums[f"inside {share}"] += task.likelihood.inside(share, fitted[apart], scale, goal[apart])
 
 
 def _scores(sums: dict[str, float], task: ImageTask) -> dict[str, float]:
-    scores = {"psnr": _psnr(sums["squares"], sums["values"])}
+    scores = {"psnr": decibels(sums["squares"] / max(sums["values"], 1.0))}
     if sums["magnitudes"]:
         scores["relative_error"] = sums["errors"] / sums["magnitudes"]
     if sums["values apart"]:
-        scores["held_out_psnr"] = _psnr(sums["squares apart"], sums["values apart"])
+        scores["held_out_psnr"] = decibels(sums["squares apart"] / sums["values apart"])
         for share in _INTERVALS:
             if f"inside {share}" in sums:
                 scores[f"coverage_{100 * share:.0f}"] = sums[f"inside {share}"] / sums["values apart"]
     return scores
-
-
-def _psnr(squares: float, values: float | int) -> float:
-    return min(-10.0 * math.log10(squares / values), HIGHEST_PSNR) if squares > 0.0 else HIGHEST_PSNR
 
 
 def _smaller(picture: Float[Tensor, "rows width values"], factor: int) -> Tensor:
@@ -178,10 +173,11 @@ def shown(task: ImageTask, fitted: Float[Tensor, "height width channels"]) -> Fl
 
 
 def _view(task: ImageTask, name: str, values: Tensor, target: Tensor) -> ImageView:
-    channels = task.kind.channels
-    error = (values[..., :channels].clamp(0.0, 1.0) - target.clamp(0.0, 1.0)).nan_to_num(0.0)
-    psnr = _psnr(float(error.double().square().sum()), error.numel())
-    return ImageView(name, psnr, shown(task, target), shown(task, values[..., :channels]))
+    known = target.isfinite().all(dim=2)
+    values = torch.where(known[..., None], values, torch.nan) if task.insertion is None else values
+    error = (values[known].clamp(0.0, 1.0) - target[known].clamp(0.0, 1.0)).double()
+    psnr = decibels(float(error.square().mean())) if len(error) else HIGHEST_PSNR
+    return ImageView(name, psnr, shown(task, target), shown(task, values))
 
 
 def _worst_crop(task: ImageTask, values: Tensor, target: Tensor, factor: int) -> ImageView:
@@ -192,6 +188,8 @@ def _worst_crop(task: ImageTask, values: Tensor, target: Tensor, factor: int) ->
     row, column = divmod(int(sums.argmax()), sums.shape[1])
     raster, corner = task.raster, (row * max(side // 4, 1) * factor, column * max(side // 4, 1) * factor)
     top, left = min(corner[0], raster.height - _CROP), min(corner[1], raster.width - _CROP)
-    values, target = _compared(task, raster, top, top + _CROP)
+    pixels = (torch.arange(top, top + _CROP)[:, None] * raster.width + torch.arange(left, left + _CROP)).flatten()
+    values = measured_pixels(task.model, raster, pixels, area=task.config.pixels == "area").cpu()
     name = f"{_CROP}x{_CROP} pixels at row {top}, column {left}, where the error is largest"
-    return _view(task, name, values[:, left : left + _CROP], target[:, left : left + _CROP])
+    square = _CROP, _CROP, -1
+    return _view(task, name, values[:, : task.kind.channels].view(square), task.targets(pixels).view(square))

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from ..configs.image_config import SMOOTH_FIELDS, GridConfig, ImageConfig, NetworkConfig
+from ..configs.image_config import FINEST, SMOOTH_FIELDS, GridConfig, ImageConfig, NetworkConfig
 from ..fields import (
     MLP,
     CoordinateField,
@@ -115,6 +115,11 @@ def resolved_field(config: ImageConfig, *, size: tuple[int, int], channels: int)
     if config.network.width is None:
         width = _WIDTH if budget is None else _sized_width(config, budget, values)
         config = replace(config, network=replace(config.network, width=width))
+    elif budget is not None and (used := _parameters(config, values)) > budget:
+        raise ValueError(
+            f"--field {config.field} with --network.width {config.network.width} has {used:,} parameters, {budget:,} "
+            "were asked for; leave one of the two out."
+        )
     return config
 
 
@@ -150,7 +155,7 @@ def _sized_grid(config: ImageConfig, budget: int, longest: int, values: int) -> 
     grid, network = config.grid, config.network
     assert network.width is not None
     assert network.hidden_layers is not None
-    finest = grid.finest or float(max(longest, grid.coarsest))
+    finest = grid.finest or float(min(max(longest, grid.coarsest), FINEST))
     levels = _LEVELS if grid.levels is None else (grid.levels,)
     sizes = range(26, 2, -1) if grid.log2_table_size is None else (grid.log2_table_size,)
     found: dict[int, GridConfig] = {}
@@ -161,26 +166,27 @@ def _sized_grid(config: ImageConfig, budget: int, longest: int, values: int) -> 
         used = geometry.parameters + _mlp_parameters(inputs, values, network.width, network.hidden_layers)
         found.setdefault(used, replace(grid, levels=count, log2_table_size=log2_size, finest=finest))
     fitting = [used for used in found if used <= budget]
-    if not fitting:
-        if len(found) > 1:
-            raise ValueError(
-                f"A hash grid of this kind has at least {min(found):,} parameters, {budget:,} were asked for; ask for "
-                "more, or for a smaller --grid.coarsest."
-            )
-        return found.popitem()[1]
-    return found[max(fitting)]
+    if not fitting and (len(found) > 1 or config.parameters or config.bits_per_pixel):
+        raise ValueError(
+            f"A hash grid of this kind has at least {min(found):,} parameters, {budget:,} were asked for; ask for "
+            "more, or for a smaller --grid.coarsest."
+        )
+    return found[max(fitting, default=min(found))]
 
 
 def _mlp_parameters(inputs: int, outputs: int, width: int, hidden_layers: int) -> int:
     return width * (inputs + outputs + width * (hidden_layers - 1))
 
 
+def _parameters(config: ImageConfig, values: int) -> int:
+    return sum(parameter.numel() for parameter in _field(config, values).parameters())
+
+
 def _sized_width(config: ImageConfig, budget: int, values: int) -> int:
     """The width of a network that comes closest to a number of parameters from below."""
 
     def used(width: int) -> int:
-        field = _field(replace(config, network=replace(config.network, width=width)), values)
-        return sum(parameter.numel() for parameter in field.parameters())
+        return _parameters(replace(config, network=replace(config.network, width=width)), values)
 
     fitting = bisect.bisect_right(_WIDTHS, budget, key=used)
     if fitting == 0:

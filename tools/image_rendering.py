@@ -17,6 +17,7 @@ from .progress import Progress
 from .run_folder import RunFolder
 
 _LONGEST_SIDE = 1 << 18
+_LONGEST_JPEG_SIDE = 65_500
 
 
 def render_picture(
@@ -51,6 +52,8 @@ def render_picture(
     raster = raster_of(kind, size=size, scale=scale, crop=crop)
     target = output or run.outputs / f"{raster.width}x{raster.height}{'.png' if kind.maximum else '.exr'}"
     file_type(target, kind.stored, kind.channels)
+    if target.suffix.lower() in (".jpg", ".jpeg") and max(raster.width, raster.height) > _LONGEST_JPEG_SIDE:
+        raise ValueError(f"A JPEG has at most {_LONGEST_JPEG_SIDE} pixels along each side; take .tif for {target}.")
     if target.exists() and not force:
         raise ValueError(f"{target} exists; name another file by --output, or replace it with --force.")
     model = open_model(run, config, kind)
@@ -93,8 +96,10 @@ def raster_of(
         )
     if size is not None and scale is not None:
         raise ValueError("Give either --size or --scale: each says how many pixels are drawn.")
-    if scale is not None and not scale > 0.0:
-        raise ValueError(f"--scale takes a number above 0, got {scale:g}.")
+    if scale is not None and not 0.0 < scale * max(width, height) <= _LONGEST_SIDE:
+        raise ValueError(
+            f"--scale takes a number above 0 that makes neither side longer than {_LONGEST_SIDE} pixels, got {scale:g}."
+        )
     pixels = size or tuple(max(1, round(side * (scale or 1.0))) for side in (width, height))
     if not 1 <= min(pixels) <= max(pixels) <= _LONGEST_SIDE:
         raise ValueError(

@@ -3,7 +3,7 @@
 import json
 import math
 import shlex
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -132,12 +132,12 @@ def _load(config: ImageConfig) -> Picture:
 
 def _as_fitted(run: RunFolder, picture: Picture) -> Picture:
     """The picture; refuses one of another kind than the run was started on."""
-    there, here = read_facts(run), PictureFacts.of(picture)
-    if there != here:
+    there, here = asdict(read_facts(run)), asdict(PictureFacts.of(picture))
+    other = [f"{name.replace('_', ' ')} {here[name]}, not {there[name]}" for name in there if here[name] != there[name]]
+    if other:
         raise RunError(
-            f"{picture.path} is not the picture that {run.path} was fitted to: it has {here.width}x{here.height} "
-            f"pixels of {here.channels} channels ({here.stored}), the run's had {there.width}x{there.height} of "
-            f"{there.channels} ({there.stored}). Fit it with another --name."
+            f"{picture.path} is not the picture that {run.path} was fitted to: it has {', '.join(other):.300}. "
+            "Fit it with another --name."
         )
     return picture
 
@@ -186,7 +186,7 @@ def _write_evaluation(
         "render_seconds": evaluation.seconds,
         "peak_memory_bytes": peak_of_run(run),
     }
-    run.write_text(run.evaluation, json.dumps(content, indent=1))
+    run.write_text(run.evaluation, json.dumps(content, indent=1, allow_nan=False))
     return content
 
 

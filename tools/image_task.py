@@ -32,6 +32,7 @@ _RATES = {"hash": 2e-2, "frequency": 1e-3, "fourier": 1e-3, "siren": 1e-4, "fine
 _GRID_BATCH, _NETWORK_BATCH = 1 << 13, 1 << 14
 _SCORED_PIXELS = 1 << 16
 _HELD_OUT = 0.02
+_ODD = 0x9E3779B97F4A7C15
 _ROUNDING = 1.0 / math.sqrt(12.0)  # standard deviation of what rounding to whole numbers takes away
 
 
@@ -96,6 +97,10 @@ class ImageTask:
         self.pixels_drawn = 0
         count = min(_SCORED_PIXELS, len(self.raster))
         self._scored = torch.from_numpy(picture.draw(np.random.default_rng(config.seed), count))
+        if config.held_out and bool(self.held_out(self._scored).all()):
+            raise ValueError(
+                f"{picture.path}: --held-out {config.held_out} leaves no pixel to train on; take a smaller one."
+            )
         self.insertion = None if config.insert is None else Insertion.load(config, self.raster, self.kind)
         self.differences = PictureDifferences(self.targets, self.raster, plain=not self.model.smooth)
         self._scored = self._scored[self.targets(self._scored).isfinite().all(dim=1)]
@@ -138,9 +143,8 @@ class ImageTask:
         if self.supervision is not None:
             self.pixels_drawn += batch
             return self.supervision.losses(generator, batch)
-        pixels = torch.from_numpy(self.picture.draw(generator, batch))
-        pixels = pixels[~self.held_out(pixels)]
-        self.pixels_drawn += len(pixels)
+        pixels = self._drawn(generator, batch)
+        self.pixels_drawn += batch
         area, jitter = self.config.pixels == "area", None
         if area:
             jitter = torch.from_numpy(generator.random((len(pixels), 4, 2), np.float32)).to(self.device)
@@ -154,9 +158,20 @@ class ImageTask:
         return self.likelihood.error(location, target)
 
     def held_out(self, pixels: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
-        """Which pixels are never trained on: those whose scrambled number is small."""
+        """Which pixels are never trained on: a share of them, scattered evenly."""
         share = self.config.held_out or 0.0
-        return (pixels * 2654435761 + self.config.seed * 40503) % 65521 < round(share * 65521)
+        # splitmix64's mixing of the pixel's number: numbers that differ little come out unrelated.
+        mixed = pixels.numpy().astype(np.uint64) + np.uint64(self.config.seed * _ODD % 2**64)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return torch.from_numpy((mixed >> np.uint64(32)) < np.uint64(share * 2.0**32))
+
+    def _drawn(self, generator: np.random.Generator, count: int) -> Int[Tensor, " count"]:
+        """Pixels to train on, drawn evenly with repetition."""
+        pixels = torch.from_numpy(self.picture.draw(generator, count))
+        while self.config.held_out and len(apart := self.held_out(pixels).nonzero()[:, 0]):
+            pixels[apart] = torch.from_numpy(self.picture.draw(generator, len(apart)))
+        return pixels
 
     def targets(self, pixels: Int[Tensor, " n"]) -> Float[Tensor, "n channels"]:
         """What the field's values are to be there; NaN where nobody knows, as in an insertion."""

@@ -16,6 +16,11 @@ _SSIM_REACH = 5
 _SSIM_PIXELS = 1 << 18  # at a time: similarity takes six hundred bytes for each
 
 
+def decibels(squared_error: float) -> float:
+    """PSNR of a mean squared error of values in [0, 1], cut off at `HIGHEST_PSNR`."""
+    return min(-10 * math.log10(squared_error), HIGHEST_PSNR) if squared_error > 0 else HIGHEST_PSNR
+
+
 def psnr(
     predicted: Float[Tensor, "height width channels"],
     target: Float[Tensor, "_ _ _"],
@@ -37,8 +42,7 @@ def psnr(
     """
     _check(predicted, target, kept)
     errors = (predicted.double() - target.double()) ** 2
-    squared_error = float(torch.mean(errors if kept is None else errors[kept]))
-    return min(-10 * math.log10(squared_error), HIGHEST_PSNR) if squared_error > 0 else HIGHEST_PSNR
+    return decibels(float(torch.mean(errors if kept is None else errors[kept])))
 
 
 def exposed_psnr(

@@ -16,7 +16,7 @@ from .errors import RunError
 from .run_folder import RunFolder
 from .transfer import Transfer
 
-_SAMPLED_PIXELS = 1 << 22
+_SAMPLED_PIXELS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,22 @@ class PictureFacts:
         facts = cls(*picture.size, *kind, profile=profile)
         if picture.maximum is not None:
             return facts
-        pixels = picture.draw(np.random.default_rng(0), min(_SAMPLED_PIXELS, math.prod(picture.size)))
-        colors = visible(picture, pixels)[:, : facts.colors]
-        return replace(facts, transfer=Transfer.of(colors.flatten(), linear_light=picture.linear))
+        low, high = math.inf, -math.inf
+        count = math.prod(picture.size)
+        for start in range(0, count, _SAMPLED_PIXELS):
+            colors = facts.colors_of(picture, np.arange(start, min(start + _SAMPLED_PIXELS, count)))
+            if len(colors):
+                low, high = min(low, float(colors.min())), max(high, float(colors.max()))
+        sample = (
+            np.arange(count) if count <= _SAMPLED_PIXELS else picture.draw(np.random.default_rng(0), _SAMPLED_PIXELS)
+        )
+        middle = float(facts.colors_of(picture, sample).median())
+        return replace(facts, transfer=Transfer.of(low=low, middle=middle, high=high, linear_light=picture.linear))
+
+    def colors_of(self, picture: Picture, pixels: Int[np.ndarray, " n"]) -> Float[Tensor, " m"]:
+        """The values of those pixels' colours that are known."""
+        values = visible(picture, pixels)
+        return values[values.isfinite().all(dim=1), : self.colors].flatten()
 
     @property
     def colors(self) -> int:

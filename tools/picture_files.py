@@ -92,7 +92,7 @@ def write_picture(
     kind = file_type(path, stored, shape[2])
     ending = path.suffix.lower()
     to_screen = linear and kind in _INTEGERS
-    wants_premultiplied = {".png": False, ".exr": True}.get(ending, premultiplied and not to_screen)
+    wants_premultiplied = {".png": False, ".npy": False, ".exr": True}.get(ending, premultiplied and not to_screen)
     encoded = _Encoded(
         path.name,
         values,
@@ -248,13 +248,17 @@ def _write_tiff(aside: Path, encoded: _Encoded, *, premultiplied: bool, profile:
 def _tiles(encoded: _Encoded) -> Iterator[np.ndarray]:
     """The tiles of a picture in rows, from its bands."""
     _, width, channels = encoded.shape
-    waiting = np.empty((0, width, channels), encoded.dtype)
+    waiting, rows = np.empty((_TILE, width, channels), encoded.dtype), 0
     for band in encoded:
-        waiting = np.concatenate([waiting, band])
-        whole = len(waiting) // _TILE * _TILE
-        yield from _tiles_of_rows(waiting[:whole])
-        waiting = waiting[whole:]
-    yield from _tiles_of_rows(waiting)
+        first = 0
+        while first < len(band):
+            part = band[first : first + _TILE - rows]
+            waiting[rows : rows + len(part)] = part
+            first, rows = first + len(part), rows + len(part)
+            if rows == _TILE:
+                yield from _tiles_of_rows(waiting)
+                rows = 0
+    yield from _tiles_of_rows(waiting[:rows])
 
 
 def _tiles_of_rows(rows: np.ndarray) -> Iterator[np.ndarray]:

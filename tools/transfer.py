@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 _BRIGHT = 30.0
+_NOISE = 0.1
+_DARKEST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -29,20 +31,18 @@ class Transfer:
     high: float = 1.0
 
     @classmethod
-    def of(cls, values: Float[Tensor, " n"], *, linear_light: bool) -> "Transfer":
+    def of(cls, *, low: float, middle: float, high: float, linear_light: bool) -> "Transfer":
         """What suits a picture of floats.
 
         Args:
-            values: Some of its values, finite.
-            linear_light: Whether they are proportional to light. If so, and if the brightest of them is more than 30
-                times as bright as the median, they are taken by their logarithm.
+            low, middle, high: Its least value, its median and its largest value.
+            linear_light: Whether values are proportional to light. If so, and if the brightest of them is more than 30
+                times as bright as the median, they are taken by their logarithm; what little lies below zero is noise.
         """
-        low, high = (float(value) for value in values.aminmax())
         if high <= low:
             return cls("linear", low, low + max(abs(low), 1.0))
-        middle = float(values.median())
-        if linear_light and low >= 0.0 and middle > 0.0 and high > _BRIGHT * middle:
-            return cls("log", middle, high)
+        if linear_light and low >= -_NOISE * middle and high > _BRIGHT * middle > 0.0:
+            return cls("log", max(middle, _DARKEST * high), high)
         return cls("linear", low, high)
 
     def encode(self, values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

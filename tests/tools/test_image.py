@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
-from safetensors.torch import load_file
+from PIL import ExifTags, Image
 
 from neufield.configs.image_config import ImageConfig, NetworkConfig
 from neufield.datasets import load_picture
 from neufield.tools.image_model import ImageModel, resolved_field
+from neufield.tools.image_task import ImageTask, resolved
+from neufield.tools.picture_facts import PictureFacts
 from neufield.tools.picture_files import write_picture
 
 Cli = Callable[..., Any]
@@ -118,6 +119,7 @@ def test_unknown_pixels_are_left_out(cli: Cli, tmp_path: Path):
     scores = json.loads((tmp_path / "runs" / "holes" / "evaluation.json").read_text())["mean"]
     assert math.isfinite(scores["psnr"])
     assert scores["psnr"] > 32.0
+    assert scores["ssim"] > 0.9
 
 
 def test_learned_scales_are_calibrated_on_pixels_left_out(cli: Cli, tmp_path: Path):
@@ -150,19 +152,68 @@ def test_the_median_is_not_moved_by_wild_pixels(cli: Cli, tmp_path: Path):
     assert scores["laplace"] > scores["gaussian"] + 3.0
 
 
-def test_a_run_resumes_to_the_same_weights(cli: Cli, picture: Path):
-    runs = picture.parent / "runs"
-    options = ["--runs", runs, "--quiet", "--parameters", 8000]
-    assert cli("image", picture, "--steps", 40, "--name", "once", *options).code == 0
-    assert cli("image", picture, "--steps", 40, "--name", "half", "--seed", 0, *options).code == 0
-    first, second = (load_file(runs / name / "checkpoint" / "latest.safetensors") for name in ("once", "half"))
-    assert all(torch.equal(first[name], second[name]) for name in first)
-    said = cli("resume", runs / "once")
-    assert "is finished, with 40 steps" in said.out
-    assert cli("resume", runs / "once", "--steps", 60, "--quiet").code == 0
-    assert cli("eval", runs / "once", "--quiet").code == 0
-    better, before = (json.loads((runs / name / "evaluation.json").read_text())["mean"] for name in ("once", "half"))
-    assert better["psnr"] > before["psnr"] + 0.5
+def test_a_run_is_scored_again_and_trained_longer(cli: Cli, picture: Path):
+    before = fit(cli, picture, "--steps", 40, "--parameters", 8000)
+    run = picture.parent / "runs" / "waves"
+    assert "is finished, with 40 steps" in cli("resume", run).out
+    assert cli("eval", run, "--quiet").code == 0
+    assert json.loads((run / "evaluation.json").read_text())["mean"] == before["mean"]
+    assert cli("resume", run, "--steps", 100, "--quiet").code == 0
+    assert json.loads((run / "evaluation.json").read_text())["mean"]["psnr"] > before["mean"]["psnr"] + 0.5
+
+
+@pytest.mark.parametrize("width", [373, 5472, 4024])
+def test_held_out_pixels_are_scattered_evenly_and_never_drawn(tmp_path: Path, width: int):
+    Image.fromarray(np.zeros((600, width), np.uint8)).save(tmp_path / "black.png")
+    picture = load_picture(tmp_path / "black.png")
+    config = resolved(ImageConfig(picture=tmp_path, held_out=0.1, parameters=20_000, steps=1), picture)
+    task = ImageTask(config, picture, torch.device("cpu"))
+    apart = task.held_out(torch.arange(600 * width)).view(600, width).float()
+    spread = math.sqrt(0.1 * 0.9)
+    assert (apart.mean(dim=0) - 0.1).abs().max() < 6 * spread / math.sqrt(600)
+    assert (apart.mean(dim=1) - 0.1).abs().max() < 6 * spread / math.sqrt(width)
+    beside = (apart[:, 1:] * apart[:, :-1]).mean().item()
+    assert beside == pytest.approx(0.01, abs=0.002)  # neighbours know nothing of each other
+    drawn = task._drawn(np.random.default_rng(0), 10_000)
+    assert len(drawn) == 10_000
+    assert not task.held_out(drawn).any()
+
+
+def test_coverage_counts_every_band_of_a_large_picture(cli: Cli, tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (8739, 30, 1), dtype=np.uint8)
+    Image.fromarray(noise[..., 0]).save(tmp_path / "tall.png")
+    found = fit(cli, tmp_path / "tall.png", "--steps", 5, "--learned-scale", "on", "--parameters", 9000)
+    assert 0.0 <= found["mean"]["coverage_50"] <= found["mean"]["coverage_90"] <= 1.0
+
+
+def test_a_large_turned_picture_is_compared_at_a_fraction_of_its_size(cli: Cli, tmp_path: Path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.fromarray((255 * waves(1200, 3600, 1)[..., 0]).astype(np.uint8)).save(tmp_path / "wide.jpg", exif=exif)
+    found = fit(cli, tmp_path / "wide.jpg", "--steps", 60, "--parameters", 20_000)
+    assert found["mean"]["psnr"] > 25.0
+    assert "at 1/2 of the size" in found["protocol"]["ssim"]
+    assert "1200x3600" in found["protocol"]["pixels"]
+    assert "256x256 pixels at row" in (tmp_path / "runs" / "wide" / "report.html").read_text()
+
+
+def test_one_bright_pixel_is_the_range_of_a_picture(tmp_path: Path):
+    values = np.full((64, 64, 3), 0.5, np.float32)
+    values[40, 7] = 5000.0
+    write_picture(tmp_path / "star.exr", values, "float32", linear=True)
+    transfer = PictureFacts.of(load_picture(tmp_path / "star.exr")).transfer
+    assert (transfer.kind, transfer.high) == ("log", 5000.0)
+
+
+def test_another_field_beside_a_config_is_sized_anew(cli: Cli, picture: Path):
+    fit(cli, picture, "--steps", 2, "--parameters", 8000)
+    config = picture.parent / "runs" / "waves" / "config.yaml"
+    found = fit(cli, picture, "--config", config, "--steps", 2, "--parameters", 30_000)
+    assert 20_000 < found["parameters"] <= 30_000
+    fit(cli, picture, "--config", config, "--field", "siren", "--network.width", 32, "--steps", 2)
+    text = config.read_text()
+    assert "rate: 0.0001" in text
+    assert "width: 32" in text
 
 
 def test_resuming_refuses_another_picture(cli: Cli, picture: Path):
@@ -171,12 +222,15 @@ def test_resuming_refuses_another_picture(cli: Cli, picture: Path):
     said = cli("resume", picture.parent / "runs" / "waves", "--steps", 10)
     assert said.code == 2
     assert "is not the picture that" in said.err
-    assert "has 8x8 pixels of 3 channels (uint8), the run's had 60x40" in said.err
+    assert "it has width 8, not 60, height 8, not 40." in said.err
 
 
 def test_one_pixel_is_a_picture(cli: Cli, tmp_path: Path):
     Image.fromarray(np.full((1, 1, 3), 200, np.uint8)).save(tmp_path / "dot.png")
     assert fit(cli, tmp_path / "dot.png", "--steps", 100)["mean"]["psnr"] > 40.0
+    said = cli("image", tmp_path / "dot.png", "--runs", tmp_path, "--steps", 3, "--held-out", 0.9)
+    assert said.code == 2
+    assert "--held-out 0.9 leaves no pixel to train on; take a smaller one." in said.err
 
 
 @pytest.mark.parametrize(
@@ -186,6 +240,10 @@ def test_one_pixel_is_a_picture(cli: Cli, tmp_path: Path):
         (["--parameters", 500], "A hash grid of this kind has at least"),
         (["--parameters", 200, "--field", "siren"], "--field siren has at least"),
         (["--held-out", 0.95], "--held-out takes 0.0 to 0.9, got 0.95"),
+        (["--held-out", 0.9, "--name", "x", "--optimizer.batch", 0], "--optimizer.batch must be positive"),
+        (["--grid.levels", 16, "--grid.log2-table-size", 12, "--parameters", 2000], "has at least"),
+        (["--field", "siren", "--network.width", 64, "--parameters", 2000], "leave one of the two out"),
+        (["--field", "wire", "--backend", "numba"], "--field wire runs on the backend reference alone"),
         (["--network.width", 48], "--network.width takes 16, 32, 64 or 128 on a hash grid, got 48"),
         (["--seconds", 3, "--steps", 3], "Give either --seconds or --steps"),
     ],
@@ -201,7 +259,9 @@ def test_settings_that_do_not_go_together_are_refused(cli: Cli, picture: Path, o
     ("options", "text"),
     [
         (["--size", 10, 10, "--scale", 2], "Give either --size or --scale"),
-        (["--scale", -1], "--scale takes a number above 0, got -1"),
+        (["--scale", "inf"], "--scale takes a number above 0"),
+        (["--size", 70000, 1, "--output", "x.jpg"], "A JPEG has at most 65500 pixels along each side"),
+        (["--scale", -1], "--scale takes a number above 0 that makes neither side longer than 262144 pixels, got -1"),
         (
             ["--crop", 50, 0, 20, 10],
             "--crop takes left, top, width and height of a part of the picture, which is 60x40",

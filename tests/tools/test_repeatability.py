@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from neufield.tools.checkpoint import load_checkpoint
 from neufield.tools.cli import main
@@ -55,6 +56,21 @@ def test_a_killed_run_is_resumed_to_the_same_weights(
     assert load_checkpoint(checkpoint).facts["step"] == 300
     assert different(run, trained) == []
     assert not list(run.rglob("*.partial*"))
+
+
+def test_a_killed_fit_of_a_picture_is_resumed_to_the_same_weights(spawn: Spawn, tmp_path: Path):
+    """With all that a step can draw at random: pixels that are left out, places within pixels."""
+    colors = torch.rand(64, 64, 3, generator=torch.Generator().manual_seed(0))
+    Image.fromarray((255 * colors).byte().numpy()).save(tmp_path / "noise.png")
+    line = ["image", str(tmp_path / "noise.png"), "--runs", str(tmp_path), "--steps", "400", "--parameters", "9000"]
+    line += ["--learned-scale", "on", "--pixels", "area", "--optimizer.average", "0.9", "--quiet"]
+    assert main([*line, "--name", "whole"]) == 0
+    run = tmp_path / "killed"
+    checkpoint = run / "checkpoint" / "latest.safetensors"
+    kill_after_a_checkpoint(spawn(*line, "--name", "killed", "--checkpoint-seconds", 0.05), checkpoint)
+    assert 0 < load_checkpoint(checkpoint).facts["step"] < 400
+    assert main(["resume", str(run), "--quiet"]) == 0
+    assert different(tmp_path / "whole", run) == []
 
 
 def test_a_killed_run_that_learns_cameras_and_codes_is_resumed_to_the_same_weights(
