@@ -11,7 +11,7 @@ VideoField = Literal["motion", "grid"]
 
 @dataclass(frozen=True, kw_only=True)
 class ClipGridConfig:
-    """The hash grid over place and time that holds the colours, and the network on it."""
+    """The hash grid over place and time of --field grid, and the network on it."""
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
@@ -56,11 +56,8 @@ class MotionConfig:
     """Share of the training after which it is fitted to frames of full size."""
     smoothness: float = 0.003
     """Weight of the difference between motions of neighbouring places, in pixels per frame."""
-    share: float = 0.25
-    """Its learning rate, as a share of the colours'."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "share", group="motion.")
         require_between(self, "finest", 2, 4096, group="motion.")
         require_between(self, "levels", 1, 16, group="motion.")
         require_between(self, "octaves", 0, 12, group="motion.")
@@ -74,21 +71,19 @@ class VideoOptimizerConfig:
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
-    rate: float = 2e-2
+    rate: float = 5e-3
     """Learning rate."""
     decay_from: float = 0.3
     """Share of the training after which the rate falls."""
     decay_to: float = 0.02
     """What share of the rate is left at the end."""
     batch: int = 8192
-    """Pixels per step, and with a motion as many places between the frames."""
-    huber: float = 0.1
-    """Errors of colours below this count by their square, larger ones by their size."""
+    """Pixels per step, or places between the frames."""
     average: float = 0.0
     """Decay of the running average of the weights, per step; frames are drawn with the average. 0 switches it off."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "rate", "decay_to", "huber", group="optimizer.")
+        require_positive(self, "rate", "decay_to", group="optimizer.")
         require_between(self, "rate", 0.0, 10.0, group="optimizer.")
         require_between(self, "decay_from", 0.0, 1.0, group="optimizer.")
         require_between(self, "decay_to", 0.0, 1.0, group="optimizer.")
@@ -105,14 +100,14 @@ class VideoConfig(RunOptions):
     """The clip: a video (mp4, gif, or what else ffmpeg reads), or a folder of frames as pictures, taken in the order of
     their names."""
     field: VideoField = "motion"
-    """motion: pictures at the times of the frames, and a motion that carries them between. grid: one hash grid over
-    place and time, which fades from frame to frame."""
+    """motion: a motion over place and time, which carries the frames to the times between them. grid: colours over
+    place and time, which fade from frame to frame."""
     holdout_every: int = 2
     """Leave every so manieth frame out of the fit, and score the field there; 0 fits all frames, and scores those."""
     fps: float | None = None
     """Frames per second of the clip; by default what the video says, 25 for a folder."""
     grid: ClipGridConfig = ClipGridConfig()
-    """The colours."""
+    """The grid of colours."""
     motion: MotionConfig = MotionConfig()
     """The motion."""
     optimizer: VideoOptimizerConfig = VideoOptimizerConfig()

@@ -1,10 +1,15 @@
-"""clip.json of a run: what of a clip is needed to draw its field, so that the clip itself is not."""
+"""clip.json and frames.safetensors of a run: what drawing needs of the clip, so that the clip itself is not needed."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
 from ..datasets import Clip
+from ..datasets.whole_output import whole_file
 from .errors import RunError
 from .run_folder import RunFolder
 
@@ -56,5 +61,35 @@ def read_facts(run: RunFolder) -> ClipFacts:
         raise RunError(f"{path} is missing or damaged ({error}). Train the run again with --force.") from None
 
 
+def write_frames(run: RunFolder, frames: UInt8[Tensor, "frames height width 3"]) -> None:
+    """Writes what `read_frames` reads."""
+    from safetensors.torch import save_file
+
+    with whole_file(_frames_path(run)) as aside:
+        mode = aside.stat().st_mode
+        save_file({"frames": frames.contiguous()}, aside)
+        aside.chmod(mode)  # safetensors lets nobody but the owner read its files
+
+
+def read_frames(run: RunFolder) -> UInt8[Tensor, "frames height width 3"]:
+    """Reads the frames that a motion carries.
+
+    Raises:
+        RunError: The file is missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = _frames_path(run)
+    try:
+        return load_file(path)["frames"].to(torch.uint8)
+    except (SafetensorError, OSError, KeyError) as error:
+        raise RunError(f"{path} is missing or damaged ({error}). Train the run again with --force.") from None
+
+
 def _path(run: RunFolder) -> Path:
     return run.path / "clip.json"
+
+
+def _frames_path(run: RunFolder) -> Path:
+    return run.path / "frames.safetensors"

@@ -30,7 +30,8 @@ class VideoEvaluation:
     """Scores of a fitted clip.
 
     Attributes:
-        scores: Means over the frames that are scored, and `fitted_psnr` over some of those that were trained on.
+        scores: Means over the frames that are scored; of a grid also `fitted_psnr`, over some of those that it was
+            fitted to, which a motion leaves as they are.
         views: The frames that are scored, in order of time.
         protocol: How it was scored, in words.
         seconds: What drawing and scoring took.
@@ -50,7 +51,7 @@ def evaluate_video(task: VideoTask, progress: Progress) -> VideoEvaluation:
         progress.stage(index / len(task.scored_frames), "scoring frames")
         views.append(_view(task, frame))
     scores = {name: _mean([view.scores[name] for view in views]) for name in views[0].scores}
-    if len(task.held_out):
+    if len(task.held_out) and task.config.field == "grid":
         some = task.trained[:: -(-len(task.trained) // _FITTED_FRAMES)].tolist()
         scores["fitted_psnr"] = _mean([psnr(_drawn(task, frame), task.frame(frame)) for frame in some])
     return VideoEvaluation(scores, views, protocol(task), time.perf_counter() - begin)
@@ -60,6 +61,8 @@ def protocol(task: VideoTask) -> dict[str, str]:
     """How a clip is scored, in words."""
     every, average = task.config.holdout_every, task.config.optimizer.average
     frames = f"all {len(task.trained)}, which are those it was fitted to"
+    if not len(task.held_out) and task.config.field == "motion":
+        frames += ", and which a motion leaves as they are: hold some out to see what it is worth"
     if len(task.held_out):
         frames = f"{len(task.held_out)}, one of every {every}, left out of the fit of {len(task.trained)} others"
     return {

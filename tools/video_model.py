@@ -4,12 +4,13 @@ import math
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from ..configs.video_config import VideoConfig
 from ..datasets import held_out_frames
 from ..fields import MLP, CoordinateField, MotionField, SpaceTimeGrid
+from ..render import KeyFrames
 from .clip_facts import ClipFacts
 
 _PIXELS_PER_MOTION = 6  # along a side
@@ -52,21 +53,29 @@ class VideoModel(nn.Module):
     Args:
         config: The run's settings, resolved.
         kind: The clip's size and number of frames.
+        frames: Those that are trained on; a motion carries them, a grid needs none.
     """
 
     stretch: Tensor
 
-    def __init__(self, config: VideoConfig, kind: ClipFacts) -> None:
+    def __init__(
+        self, config: VideoConfig, kind: ClipFacts, frames: UInt8[Tensor, "frames height width 3"] | None
+    ) -> None:
         super().__init__()
         longest, trained = max(kind.width, kind.height), trained_frames(config, kind)
         extent = kind.width / longest, kind.height / longest
         self.register_buffer("stretch", torch.tensor(extent), persistent=False)
-        colors = _colors(config, kind, len(trained))
-        self.field: CoordinateField | MotionField = colors
+        self.field: CoordinateField | MotionField
+        self.frames: KeyFrames | None = None
         if config.field == "motion":
+            assert frames is not None
+            assert config.motion.octaves is not None
+            self.frames = KeyFrames(frames, levels=config.motion.octaves + 1)
             times = torch.tensor(trained, dtype=torch.float32)
             motion = _motion(config, kind, len(trained))
-            self.field = MotionField(colors, motion, times=times, extent=extent, reach=_REACH)
+            self.field = MotionField(self.frames, motion, times=times, extent=extent, reach=_REACH)
+        else:
+            self.field = _colors(config, kind, len(trained))
 
     def forward(self, places: Float[Tensor, "n 2"], times: Float[Tensor, " n"]) -> Float[Tensor, "n 3"]:
         """Colours at (u, v) in the unit square, v downwards, and at times in frames from the first one."""
@@ -77,29 +86,20 @@ class VideoModel(nn.Module):
         return torch.cat([places * self.stretch, times[:, None]], dim=1)
 
     @property
-    def colors(self) -> nn.Module:
-        """What is fitted to the pixels of frames."""
-        return self.field.pictures if isinstance(self.field, MotionField) else self.field
-
-    @property
     def parameters_used(self) -> int:
         """How many trained numbers the result depends on."""
         return sum(parameter.numel() for parameter in self.parameters())
 
 
 def _colors(config: VideoConfig, kind: ClipFacts, trained: int) -> CoordinateField:
-    """The colours at the times of frames, or at all times.
-
-    Pictures that are only asked for at the times of frames are as fine along time as along the plane, so that frames
-    share few vertices; between frames, a vertex for each of them is the most that they say something of.
-    """
+    """Colours of a grid with a vertex along time for each frame that is trained on: they say nothing of more."""
     grid = config.grid
     assert grid.log2_table_size is not None
     assert grid.finest is not None
     encoding = SpaceTimeGrid(
         duration=kind.frames - 1.0,
         space=grid.finest,
-        time=grid.finest if config.field == "motion" else float(trained),
+        time=float(trained),
         levels=grid.levels,
         features=grid.features,
         log2_table_size=grid.log2_table_size,

@@ -50,12 +50,12 @@ def render_clip(
     """
     config, kind = read_config(run, device=device, backend=backend), read_facts(run)
     raster = _raster(size or (kind.width, kind.height))
+    rate = kind.fps if fps is None else fps
     if time is not None:
         if frames is not None or fps is not None:
             raise ValueError("--time draws a single picture, which --frames and --fps mean nothing to; leave them out.")
         moments, name = [_moment(kind, time)], f"{raster.width}x{raster.height}_{time:g}s.png"
     else:
-        rate = kind.fps if fps is None else fps
         moments, name = moments_of(kind, frames=frames, fps=rate), f"{raster.width}x{raster.height}_{rate:g}fps.mp4"
     target = output or run.outputs / name
     if target.exists() and not force:

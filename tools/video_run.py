@@ -12,7 +12,7 @@ from ..configs.run_options import Backend
 from ..configs.video_config import VideoConfig
 from ..datasets import Clip, load_clip
 from .checkpoint import load_averaged
-from .clip_facts import ClipFacts, read_facts, write_facts
+from .clip_facts import ClipFacts, read_facts, read_frames, write_facts, write_frames
 from .device import choose_device, compiling_told, quiet_torch_threads
 from .errors import RunError
 from .fitting import Fitter
@@ -49,9 +49,7 @@ def start(config: VideoConfig) -> str:
         task = VideoTask(config, clip, device)
         progress.say(described(task))
         fitter = Fitter(task, fit_settings(config), run, progress)
-        return begin(
-            fitter, config_text("video", config), lambda: write_facts(run, task.kind), _finish(run, task, progress)
-        )
+        return begin(fitter, config_text("video", config), lambda: _write_data(run, task), _finish(run, task, progress))
 
 
 def resume(
@@ -104,7 +102,7 @@ def read_config(run: RunFolder, *, device: str | None = None, backend: Backend |
 
 def open_model(run: RunFolder, config: VideoConfig, kind: ClipFacts) -> VideoModel:
     """A run's model with its averaged weights; the clip itself is not needed."""
-    model = VideoModel(config, kind)
+    model = VideoModel(config, kind, read_frames(run) if config.field == "motion" else None)
     load_averaged(run.checkpoint, model)
     return model.to(choose_device(config.device))
 
@@ -117,6 +115,13 @@ def described(task: VideoTask) -> str:
         f"{task.clip.path.name}: {task.kind}. {split}The field, {task.config.field}, has {used:,} parameters, "
         f"{used / fitted:.2g} for each pixel that it is fitted to."
     )
+
+
+def _write_data(run: RunFolder, task: VideoTask) -> None:
+    """Writes what drawing needs of the clip."""
+    write_facts(run, task.kind)
+    if task.config.field == "motion":
+        write_frames(run, task.clip.frames[task.trained])
 
 
 def _load(config: VideoConfig) -> Clip:

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from ..configs.video_config import VideoConfig
 from ..datasets import Clip, held_out_frames
-from ..fields import CoordinateField, MotionField
-from ..render import FramePyramid, Raster
+from ..fields import Carried, CoordinateField, MotionField
+from ..render import KeyFrames, Raster
 from .clip_facts import ClipFacts
 from .fitting import FitSettings
 from .metrics import psnr
 from .video_model import VideoModel, trained_frames
 
-_SCORED_PIXELS = 1 << 16
-_ROUGH = 1e-2  # differences of colours below this count by their square when two frames are held against each other
+_SCORED_FRAMES, _SCORED_PIXELS = 16, 1 << 12
+_HUBER = 1e-2  # differences of colours below this count by their square
 _LITTLE = 0.03  # pixels per frame: differences of motions below this count by their square
 _NEIGHBOR_PIXELS = 4.0  # standard deviation of the distance over which motions are held to be alike
 
@@ -40,9 +40,9 @@ def fit_settings(config: VideoConfig) -> FitSettings:
 class VideoTask:
     """Fits a `VideoModel` to the frames of a clip that are trained on.
 
-    Colours are fitted to pixels of these frames. A motion is right where the colours at both of its ends are the same:
-    it is fitted to that at random places and times between two neighbouring frames, in blurred copies of them first,
-    so that it finds its way over more than a pixel. A step's random numbers depend on the seed and the step alone.
+    A grid is fitted to the pixels of these frames. A motion is right where the colours at both of its ends are the
+    same: it is fitted to that at random places and times between two neighbouring frames, in blurred copies of them
+    first, so that it finds its way over more than a pixel. A step's random numbers depend on seed and step alone.
 
     Args:
         config: The run's settings, resolved.
@@ -53,26 +53,25 @@ class VideoTask:
     def __init__(self, config: VideoConfig, clip: Clip, device: torch.device) -> None:
         self.config, self.clip, self.device = config, clip, device
         self.kind = ClipFacts.of(clip)
-        self.model = VideoModel(config, self.kind).to(device)
+        self.trained = torch.tensor(trained_frames(config, self.kind))
+        frames = clip.frames[self.trained].to(device) if config.field == "motion" else None
+        self.model = VideoModel(config, self.kind, frames).to(device)
         self.module: torch.nn.Module = self.model
         self.raster = Raster(*clip.size)
-        self.trained = torch.tensor(trained_frames(config, self.kind))
         self.held_out = torch.tensor(held_out_frames(len(clip), config.holdout_every), dtype=torch.long)
         self.scored_frames = self.held_out if len(self.held_out) else self.trained
         self.scored = "held-out frames" if len(self.held_out) else "all frames"
         self.pixels_drawn = 0
-        self._pyramid: FramePyramid | None = None
-        if isinstance(self.model.field, MotionField):
-            assert config.motion.octaves is not None
-            frames = clip.frames[self.trained].to(device)
-            self._pyramid = FramePyramid(frames, levels=config.motion.octaves + 1)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Grids' tables are updated where they have a gradient."""
+        """A grid's table is updated where it has a gradient."""
         field = self.model.field
-        if not isinstance(field, MotionField):
-            return _grid_and_network(field, 1.0)
-        return _grid_and_network(field.pictures, 1.0) + _grid_and_network(field.motion, self.config.motion.share)
+        fitted = field.motion if isinstance(field, MotionField) else field
+        assert isinstance(fitted, CoordinateField)
+        return [
+            {"params": list(fitted.encoding.parameters()), "sparse": True},
+            {"params": list(fitted.network.parameters())},
+        ]
 
     def warm_up(self) -> None:
         """Compiles or loads every kernel of a step."""
@@ -82,46 +81,41 @@ class VideoTask:
         self.pixels_drawn = drawn
 
     def losses(self, step: int, progress: float) -> dict[str, Tensor]:
-        """Huber's error of pixels; with a motion also how much the frames differ along it, and how rough it is."""
-        config = self.config
-        generator = np.random.default_rng((config.seed, step))
-        pixels = torch.from_numpy(generator.integers(0, len(self.raster), config.optimizer.batch))
-        frames = self.trained[torch.from_numpy(generator.integers(0, len(self.trained), config.optimizer.batch))]
-        self.pixels_drawn += len(pixels)
-        points = self.model.points(self.raster.places(pixels), frames.float()).to(self.device)
-        target = self.targets(frames, pixels).to(self.device)
-        delta = config.optimizer.huber
-        found = self.model.colors(points)
-        losses = {"colors": torch.nn.functional.huber_loss(found, target, delta=delta) / delta}
-        if isinstance(self.model.field, MotionField):
-            losses |= self._motion_losses(self.model.field, generator, progress)
-        return losses
-
-    def _motion_losses(self, field: MotionField, generator: np.random.Generator, progress: float) -> dict[str, Tensor]:
-        """How much the frames on both sides differ where the motion carries places to, and the motion from place to
-        place."""
-        motion, count, pyramid = self.config.motion, self.config.optimizer.batch, self._pyramid
-        assert pyramid is not None
-        places = torch.from_numpy(generator.random((count, 2), np.float32))
-        times = torch.from_numpy(generator.random(count, np.float32)) * (self.kind.frames - 1)
-        points = self.model.points(places, times).to(self.device)
-        found = field.carried(points)
-        level = self._level(pyramid, progress)
-        sides = [pyramid.at(level, found.before + side, places) for side, places in enumerate(found.places)]
-        both = found.inside[0] & found.inside[1]
-        differ = torch.nn.functional.huber_loss(sides[0], sides[1], delta=_ROUGH, reduction="none").mean(dim=1) / _ROUGH
-        losses = {"motion": (differ * both).mean()}
-        if motion.smoothness:
+        """Huber's error of a grid's colours; or how much the frames differ along a motion, and how rough it is."""
+        generator, count = np.random.default_rng((self.config.seed, step)), self.config.optimizer.batch
+        self.pixels_drawn += count
+        field, frames = self.model.field, self.model.frames
+        if isinstance(field, MotionField):
+            assert frames is not None
+            places = torch.from_numpy(generator.random((count, 2), np.float32))
+            times = torch.from_numpy(generator.random(count, np.float32)) * (self.kind.frames - 1)
+            points = self.model.points(places.to(self.device), times.to(self.device))
             shift = torch.from_numpy(generator.standard_normal((count, 2), np.float32)).to(self.device)
-            beside = points + torch.nn.functional.pad(_NEIGHBOR_PIXELS / pyramid.longest * shift, (0, 1))
-            rough = pyramid.longest * (field.moved(points) - field.moved(beside))
-            losses["roughness"] = motion.smoothness * (rough.square().sum(dim=1) + _LITTLE**2).sqrt().mean()
-        return losses
+            found = field.carried(points)
+            return {
+                "difference": _difference(found, frames, self._level(frames, progress)),
+                **self._roughness(found, field, points, shift),
+            }
+        pixels = torch.from_numpy(generator.integers(0, len(self.raster), count))
+        drawn = self.trained[torch.from_numpy(generator.integers(0, len(self.trained), count))]
+        found = self.model(self.raster.places(pixels).to(self.device), drawn.float().to(self.device))
+        return {"colors": _huber(found, self.targets(drawn, pixels).to(self.device)).mean()}
 
-    def _level(self, pyramid: FramePyramid, progress: float) -> int:
+    def _roughness(
+        self, found: Carried, field: MotionField, points: Float[Tensor, "n 3"], shift: Float[Tensor, "n 2"]
+    ) -> dict[str, Tensor]:
+        """How much the motion differs from place to place, weighted."""
+        weight, longest = self.config.motion.smoothness, max(self.kind.width, self.kind.height)
+        if not weight:
+            return {}
+        beside = points + torch.nn.functional.pad(_NEIGHBOR_PIXELS / longest * shift, (0, 1))
+        rough = longest * (found.motion - field.moved(beside))
+        return {"roughness": weight * (rough.square().sum(dim=1) + _LITTLE**2).sqrt().mean()}
+
+    def _level(self, frames: KeyFrames, progress: float) -> int:
         """Which size of the frames the motion is fitted to: the smallest at first, the full size in the end."""
         sharp_from = self.config.motion.sharp_from
-        return math.ceil((len(pyramid) - 1) * (1.0 - progress / sharp_from)) if progress < sharp_from else 0
+        return math.ceil((len(frames) - 1) * (1.0 - progress / sharp_from)) if progress < sharp_from else 0
 
     def targets(self, frames: Int[Tensor, " n"], pixels: Int[Tensor, " n"]) -> Float[Tensor, "n 3"]:
         """What the clip says there."""
@@ -148,18 +142,23 @@ class VideoTask:
 
     @torch.no_grad()
     def quick_score(self) -> dict[str, float]:
-        """PSNR over some pixels of the frames that are scored."""
-        generator = np.random.default_rng(self.config.seed)
-        frames = self.scored_frames[torch.from_numpy(generator.integers(0, len(self.scored_frames), _SCORED_PIXELS))]
-        pixels = torch.from_numpy(generator.integers(0, len(self.raster), _SCORED_PIXELS))
-        places, times = self.raster.places(pixels).to(self.device), frames.float().to(self.device)
-        found = self.model(places, times).cpu().clamp(0.0, 1.0)
-        return {"psnr": psnr(found[None], self.targets(frames, pixels)[None])}
+        """PSNR over some pixels of some of the frames that are scored, mean over these frames."""
+        generator, found = np.random.default_rng(self.config.seed), list[float]()
+        for frame in self.scored_frames[:: -(-len(self.scored_frames) // _SCORED_FRAMES)]:
+            pixels = torch.from_numpy(generator.integers(0, len(self.raster), _SCORED_PIXELS))
+            frames = frame.expand(len(pixels))
+            values = self.model(self.raster.places(pixels).to(self.device), frames.float().to(self.device)).cpu()
+            found.append(psnr(values.clamp(0.0, 1.0)[None], self.targets(frames, pixels)[None]))
+        return {"psnr": sum(found) / len(found)}
 
 
-def _grid_and_network(field: torch.nn.Module, share: float) -> list[dict[str, Any]]:
-    assert isinstance(field, CoordinateField)
-    return [
-        {"params": list(field.encoding.parameters()), "sparse": True, "share": share},
-        {"params": list(field.network.parameters()), "share": share},
-    ]
+def _difference(found: Carried, frames: KeyFrames, level: int) -> Float[Tensor, ""]:
+    """How much the colours on both sides differ where the motion carries places to, within the frames."""
+    sides = [frames.blurred(level, found.before + side, places) for side, places in enumerate(found.places)]
+    within = found.inside[0] & found.inside[1]
+    return (_huber(sides[0], sides[1]) * within).mean()
+
+
+def _huber(found: Float[Tensor, "n 3"], target: Float[Tensor, "n 3"]) -> Float[Tensor, " n"]:
+    """Huber's error in units of its width: about the absolute error where that is large."""
+    return torch.nn.functional.huber_loss(found, target, delta=_HUBER, reduction="none").mean(dim=1) / _HUBER
