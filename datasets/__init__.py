@@ -1,5 +1,8 @@
 """Files to tensors in memory: posed photographs of any known format, and built-in scenes."""
 
+from .clips import Clip as Clip
+from .clips import held_out_frames as held_out_frames
+from .clips import load_clip as load_clip
 from .data_report import DataReport as DataReport
 from .data_report import inspect_folder as inspect_folder
 from .errors import DataError as DataError

@@ -19,10 +19,13 @@ from .kernels.dispatch import BackendError as BackendError
 from .kernels.dispatch import use_backend as use_backend
 from .likelihoods import Likelihood as Likelihood
 from .mlp import MLP as MLP
+from .motion_field import Carried as Carried
+from .motion_field import MotionField as MotionField
 from .radiance_field import Radiance as Radiance
 from .radiance_field import RadianceField as RadianceField
 from .relu_network import ReLUNetwork as ReLUNetwork
 from .siren import Siren as Siren
+from .space_time_grid import SpaceTimeGrid as SpaceTimeGrid
 from .spherical_harmonics import SphericalHarmonics as SphericalHarmonics
 from .spherical_harmonics import spherical_harmonics as spherical_harmonics
 from .wire import Wire as Wire

@@ -6,6 +6,7 @@ from .camera_paths import turntable as turntable
 from .cameras import Cameras as Cameras
 from .composite import Composite as Composite
 from .composite import composite as composite
+from .key_frames import KeyFrames as KeyFrames
 from .marching import Marcher as Marcher
 from .marching import Thinning as Thinning
 from .marching import visible_samples as visible_samples

@@ -10,6 +10,7 @@ from ..configs.image_config import ImageConfig
 from ..configs.loading import ConfigError, build, merge, read_preset, read_task_settings
 from ..configs.nerf_config import Background, NerfConfig, Preset
 from ..configs.run_options import Backend, Positional, RunOptions
+from ..configs.video_config import VideoConfig
 
 _DEMO_SECONDS = 60.0
 
@@ -32,8 +33,8 @@ class RunChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class EvalOptions(RunChoice):
-    """Scores a run on its held-out photos or its picture, and writes evaluation.json, report.html and what that shows
-    anew."""
+    """Scores a run on its held-out photos or frames, or its picture, and writes evaluation.json, report.html and what
+    that shows anew."""
 
     against: Path | None = None
     """nerf: a finished run on the same data that the report compares this one with."""
@@ -41,10 +42,11 @@ class EvalOptions(RunChoice):
 
 @dataclass(frozen=True, kw_only=True)
 class RenderOptions(RunChoice):
-    """Renders a video of a NeRF, or a picture at any resolution, into the run's outputs/ folder."""
+    """Renders a video of a NeRF, a picture or a clip at any resolution, into the run's outputs/ folder."""
 
     size: tuple[int, int] | None = None
-    """Width and height in pixels; by default that of the photos, at most 400 on the longer side, or of the picture."""
+    """Width and height in pixels; by default that of the photos, at most 400 on the longer side, of the picture or of
+    the clip."""
     output: Path | None = None
     """The file: .mp4 or .gif; .png, .jpg, .tif, .exr, .hdr or .npy; by default one in the run's outputs/ folder."""
     force: bool = False
@@ -52,9 +54,12 @@ class RenderOptions(RunChoice):
     path: Literal["turntable", "interpolate"] | None = None
     """nerf: once around the scene (turntable, the default), or smoothly through the training cameras (interpolate)."""
     frames: int | None = None
-    """nerf: number of frames; 60 by default."""
+    """nerf: number of frames; 60 by default. video: the same, spread evenly over the clip; by default what keeps its
+    speed."""
     fps: float | None = None
-    """nerf: frames per second; 20 by default."""
+    """nerf: frames per second; 20 by default. video: the same; by default those of the clip."""
+    time: float | None = None
+    """video: draw a single picture, so many seconds after the first frame."""
     scale: float | None = None
     """image: draw it so many times as large, instead of --size."""
     crop: tuple[float, float, float, float] | None = None
@@ -170,6 +175,14 @@ def image_command(arguments: list[str]) -> str:
     return start(config)
 
 
+def video_command(arguments: list[str]) -> str:
+    """`neufield video`."""
+    config = parse_video(arguments)
+    from .video_run import start
+
+    return start(config)
+
+
 def eval_command(arguments: list[str]) -> str:
     """`neufield eval`."""
     options = tyro.cli(EvalOptions, prog="neufield eval", args=arguments)
@@ -181,6 +194,11 @@ def eval_command(arguments: list[str]) -> str:
         from .image_run import evaluate_run as evaluate_image_run
 
         return evaluate_image_run(run, device=options.device, backend=options.backend, quiet=options.quiet)
+    if run.task == "video":
+        _require_untouched(options, EvalOptions, "against", task="video")
+        from .video_run import evaluate_run as evaluate_video_run
+
+        return evaluate_video_run(run, device=options.device, backend=options.backend, quiet=options.quiet)
     from .nerf_run import evaluate_run
 
     return evaluate_run(
@@ -196,7 +214,7 @@ def render_command(arguments: list[str]) -> str:
 
     run, progress = RunFolder.open(options.run), Progress(quiet=options.quiet)
     if run.task == "image":
-        _require_untouched(options, RenderOptions, "path", "frames", "fps", task="image")
+        _require_untouched(options, RenderOptions, "path", "frames", "fps", "time", task="image")
         from .image_rendering import render_picture
 
         return render_picture(
@@ -210,7 +228,23 @@ def render_command(arguments: list[str]) -> str:
             backend=options.backend,
             force=options.force,
         )
-    _require_untouched(options, RenderOptions, "scale", "crop", task="nerf")
+    if run.task == "video":
+        _require_untouched(options, RenderOptions, "path", "scale", "crop", task="video")
+        from .video_rendering import render_clip
+
+        return render_clip(
+            run,
+            size=options.size,
+            frames=options.frames,
+            fps=options.fps,
+            time=options.time,
+            output=options.output,
+            progress=progress,
+            device=options.device,
+            backend=options.backend,
+            force=options.force,
+        )
+    _require_untouched(options, RenderOptions, "scale", "crop", "time", task="nerf")
     from .render_run import render_video
 
     return render_video(
@@ -246,6 +280,8 @@ def resume_command(arguments: list[str]) -> str:
     run = RunFolder.open(options.run)
     if run.task == "image":
         from .image_run import resume
+    elif run.task == "video":
+        from .video_run import resume
     else:
         from .nerf_run import resume
     return resume(
@@ -372,6 +408,13 @@ def parse_image(arguments: list[str]) -> ImageConfig:
     return _parsed(ImageConfig, "picture", settings, changes, rest, source or "", "neufield image", _IMAGE)
 
 
+def parse_video(arguments: list[str]) -> VideoConfig:
+    """The settings of `neufield video`: defaults, then --config, then every other option; raises as `parse_nerf`."""
+    rest, source, changes = _from_file(arguments, "video")
+    settings = {"seconds": _VIDEO_SECONDS}
+    return _parsed(VideoConfig, "clip", settings, changes, rest, source or "", "neufield video", _VIDEO)
+
+
 def _from_file(arguments: list[str], task: str) -> tuple[list[str], str | None, dict[str, Any]]:
     """The arguments less --config, the file that it names, and the settings in it."""
     rest = _without(arguments, "--config")
@@ -412,6 +455,11 @@ _IMAGE = """Fits a picture as a field that can be drawn at any resolution.
 --config FILE takes settings from a YAML file; the config.yaml of a run repeats it. Options on the command line win over
 the file; --field, --parameters and --bits-per-pixel leave its whole field out."""
 _IMAGE_SECONDS = 60.0
+_VIDEO = """Fits a clip as a field over place and time, which can be drawn at any size and at any time between frames.
+
+--config FILE takes settings from a YAML file; the config.yaml of a run repeats it. Options on the command line win over
+the file."""
+_VIDEO_SECONDS = 120.0
 _TWO_ENDS = "Give either --seconds or --steps: each says when the training ends."
 
 

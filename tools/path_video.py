@@ -11,7 +11,7 @@ from ..render import Cameras, interpolated_path, turntable
 from .pictures import to_uint8
 from .progress import Progress
 from .radiance_model import RadianceModel
-from .video import write_video
+from .video_files import write_video
 
 PathName = Literal["turntable", "interpolate"]
 _LONGEST_SIDE = 400

@@ -271,6 +271,8 @@ _SCORES = {
     "ssim": "SSIM",
     "exposed_psnr": "PSNR with fitted exposure, dB",
     "depth_error": "depth error",
+    "blending_psnr": "PSNR of blending, dB",
+    "blending_ssim": "SSIM of blending",
 }
 
 

@@ -86,7 +86,7 @@ class RunFolder:
 
     @property
     def task(self) -> str | None:
-        """Which command trained it: "nerf" or "image"; None where there is no run.
+        """Which command trained it: "nerf", "image" or "video"; None where there is no run.
 
         Other programs have a config.yaml as well; ours begins with its task.
         """

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from neufield.tools.video import write_video
+from neufield.tools.video_files import write_video
 
 Cli = Callable[..., Any]
 NEEDS_PYCOLMAP = "needs pycolmap: pip install -c constraints.txt -e '.[sfm]'"
@@ -139,7 +139,7 @@ def test_sources_that_are_no_photos(cli: Cli, pycolmap: Any, tmp_path: Path, bla
     assert_refused(cli("data", "pose", folder / "a.jpg"), "a.jpg: expected a video or a folder", "found one photo")
     for name in ("notes.txt", "clip.mp4"):
         said = cli("data", "pose", tmp_path / name, "--quiet")
-        assert_refused(said, f"{name}: cannot be decoded as a video (", "give a folder of photos")
+        assert_refused(said, f"{name}: cannot be decoded as a video (", "give a folder of pictures")
     write_video(tmp_path / "short.mp4", [np.zeros((48, 64, 3), np.uint8)] * 2)
     said = cli("data", "pose", tmp_path / "short.mp4", "--quiet")
     assert_refused(said, "short.mp4: expected a video of at least 3 frames, found 2; film for")

@@ -16,7 +16,7 @@ from neufield.datasets.photo_posing.video_frames import (
     sharpness,
     write_sharpest_frames,
 )
-from neufield.tools.video import write_video
+from neufield.tools.video_files import write_video
 
 
 def noise(seed: int, side: int = 64) -> Image.Image:
@@ -85,7 +85,9 @@ def test_a_short_video_gives_all_its_frames(tmp_path: Path):
 @pytest.mark.parametrize("content", [b"", b"no video\n", bytes(range(256)) * 20], ids=["empty", "text", "bytes"])
 def test_what_does_not_decode_is_told(tmp_path: Path, content: bytes):
     (tmp_path / "clip.mp4").write_bytes(content)
-    with pytest.raises(VideoFileError, match=r"clip.mp4: cannot be decoded as a video \(.*\); give a folder of photos"):
+    with pytest.raises(
+        VideoFileError, match=r"clip.mp4: cannot be decoded as a video \(.*\); give a folder of pictures"
+    ):
         measure_sharpness(tmp_path / "clip.mp4")
 
 
