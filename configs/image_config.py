@@ -82,7 +82,8 @@ class ImageOptimizerConfig:
     decay_to: float = 0.01
     """What share of the rate is left at the end."""
     batch: int | None = None
-    """Pixels per step; by default 65536 with a hash grid, else 16384."""
+    """Pixels per step; by default 8192 with a hash grid, 4096 where a smooth field is fitted to derivatives, else
+    16384."""
     average: float = 0.0
     """Decay of the running average of the weights, per step; pictures are made with the average. 0 switches it off."""
 
@@ -149,11 +150,16 @@ class ImageConfig(RunOptions):
             raise ValueError("Give either --parameters or --bits-per-pixel: each says how large the field is.")
         require_between(self, "insert_scale", 0.001, 1000.0)
         _require_insertion(self)
-        if self.supervise != "values" or self.insert is not None:
+        if self.fits_derivatives:
             _require_derivatives(self)
         width = self.network.width
         if self.field in ("auto", "hash") and self.supervise == "values" and width not in (None, 16, 32, 64, 128):
             raise ValueError(f"--network.width takes 16, 32, 64 or 128 on a hash grid, got {width}.")
+
+    @property
+    def fits_derivatives(self) -> bool:
+        """Whether the field is fitted to more than values."""
+        return self.supervise != "values" or self.insert is not None
 
 
 def _require_insertion(config: ImageConfig) -> None:
