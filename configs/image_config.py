@@ -104,9 +104,9 @@ class ImageConfig(RunOptions):
     picture: Positional[Path]
     """The picture: PNG, JPEG, TIFF, WebP, EXR, HDR, ... of 8, 16 or 32 bits, grey or colour, with alpha or without."""
     field: FieldKind = "auto"
-    """auto: siren where derivatives are fitted, else hash. hash: a multiresolution hash grid and a small network.
-    frequency: sines and cosines along the axes (NeRF's), and fourier: in random directions, both with a ReLU network.
-    siren, finer, wire: networks of waves. relu: a plain network, to see the difference."""
+    """auto: siren for --supervise gradient or laplacian, else hash. hash: a multiresolution hash grid and a small
+    network. frequency: sines and cosines along the axes (NeRF's), and fourier: in random directions, both with a ReLU
+    network. siren, finer, wire: networks of waves. relu: a plain network, to see the difference."""
     supervise: Supervision = "values"
     """What of the picture the field is fitted to. values: its pixels. gradient: how they differ from their neighbours,
     which leaves a constant free. laplacian: how they differ from the mean of their neighbours, and the pixels of the

@@ -30,7 +30,7 @@ from .picture_facts import PictureFacts, visible
 
 _RATES = {"hash": 2e-2, "frequency": 1e-3, "fourier": 1e-3, "siren": 1e-4, "finer": 5e-4, "wire": 5e-3, "relu": 1e-3}
 _GRID_BATCH, _NETWORK_BATCH = 1 << 13, 1 << 14
-_SLOPE_RATES, _SLOPE_BATCH = {"siren": 5e-4}, 1 << 12  # smooth fields that are fitted to derivatives
+_SLOPE_RATES, _SLOPE_BATCH = {"siren": 2e-4}, 1 << 12  # smooth fields that are fitted to derivatives
 _SCORED_PIXELS = 1 << 16
 _HELD_OUT = 0.02
 _ROUNDING = 1.0 / math.sqrt(12.0)  # standard deviation of what rounding to whole numbers takes away
