@@ -85,7 +85,8 @@ class ImageOptimizerConfig:
     decay_to: float = 0.01
     """What share of the rate is left at the end."""
     batch: int | None = None
-    """Pixels per step; by default 8192 with a hash grid, else 16384."""
+    """Pixels per step; by default 8192 with a hash grid, 4096 where a smooth field is fitted to derivatives, else
+    16384."""
     average: float = 0.0
     """Decay of the running average of the weights, per step; pictures are made with the average. 0 switches it off."""
 
@@ -106,9 +107,9 @@ class ImageConfig(RunOptions):
     picture: Positional[Path]
     """The picture: PNG, JPEG, TIFF, WebP, EXR, HDR, ... of 8, 16 or 32 bits, grey or colour, with alpha or without."""
     field: FieldKind = "auto"
-    """auto: siren where derivatives are fitted, else hash. hash: a multiresolution hash grid and a small network.
-    frequency: sines and cosines along the axes (NeRF's), and fourier: in random directions, both with a ReLU network.
-    siren, finer, wire: networks of waves. relu: a plain network, to see the difference."""
+    """auto: siren for --supervise gradient or laplacian, else hash. hash: a multiresolution hash grid and a small
+    network. frequency: sines and cosines along the axes (NeRF's), and fourier: in random directions, both with a ReLU
+    network. siren, finer, wire: networks of waves. relu: a plain network, to see the difference."""
     supervise: Supervision = "values"
     """What of the picture the field is fitted to. values: its pixels. gradient: how they differ from their neighbours,
     which leaves a constant free. laplacian: how they differ from the mean of their neighbours, and the pixels of the
@@ -152,13 +153,18 @@ class ImageConfig(RunOptions):
             raise ValueError("Give either --parameters or --bits-per-pixel: each says how large the field is.")
         require_between(self, "insert_scale", 0.001, 1000.0)
         _require_insertion(self)
-        if self.supervise != "values" or self.insert is not None:
+        if self.fits_derivatives:
             _require_derivatives(self)
         if self.field == "wire" and self.backend not in ("auto", "reference"):
             raise ValueError(f"--field wire runs on the backend reference alone, got --backend {self.backend}.")
         width = self.network.width
         if self.field in ("auto", "hash") and self.supervise == "values" and width not in (None, 16, 32, 64, 128):
             raise ValueError(f"--network.width takes 16, 32, 64 or 128 on a hash grid, got {width}.")
+
+    @property
+    def fits_derivatives(self) -> bool:
+        """Whether the field is fitted to more than values."""
+        return self.supervise != "values" or self.insert is not None
 
 
 def _require_insertion(config: ImageConfig) -> None:

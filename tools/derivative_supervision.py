@@ -61,6 +61,13 @@ class DerivativeSupervision(ABC):
         found = field_slopes(self.model, self.differences.raster, pixels[known], axes[known])
         return self._error(found, slopes[known])
 
+    def stroke_error(self, pixels: Int[Tensor, " n"], axes: Int[Tensor, " n"], lengths: Int[Tensor, " n"]) -> Tensor:
+        """The error of slopes summed along strokes, which for the field is the difference of its values at the ends."""
+        strokes = self.differences.strokes(pixels, axes, lengths)
+        known = strokes.isfinite().all(dim=1)
+        found = field_strokes(self.model, self.differences.raster, pixels[known], axes[known], lengths[known])
+        return self.likelihood.error(found, strokes[known].to(found.device))
+
     def value_error(self, pixels: Int[Tensor, " n"], values: Float[Tensor, "n channels"]) -> Tensor:
         """The error of the field itself."""
         found = self.model.field(self.coordinates(pixels))
@@ -75,12 +82,23 @@ class DerivativeSupervision(ABC):
 
 
 class GradientSupervision(DerivativeSupervision):
-    """E( d Phi / d e  half-way between neighbours along e,  their slope ); a constant per channel is left free."""
+    """E( d Phi / d e  half-way between neighbours along e,  their slope ) + E( sum of the former, sum of the latter ).
+
+    The sums are along strokes of 2, 4, ... pixels. Slopes alone say little of a wave that is much longer than a pixel,
+    and it would take hours to be fitted: strokes are here what coarse grids are to other ways of solving Poisson's
+    equation. A constant per channel is left free.
+    """
 
     def losses(self, generator: np.random.Generator, batch: int) -> dict[str, Tensor]:
-        """The error at some pixels' slopes."""
-        pixels = torch.from_numpy(self.picture.draw(generator, batch))
-        return {"gradient": self.slope_error(pixels, torch.from_numpy(generator.integers(0, 2, batch)))}
+        """The errors at some pixels' slopes, and along as many strokes."""
+        pixels = torch.from_numpy(self.picture.draw(generator, batch)).chunk(2)
+        axes = torch.from_numpy(generator.integers(0, 2, batch)).chunk(2)
+        raster = self.differences.raster
+        lengths = _lengths(generator, len(pixels[1]), longest=max(raster.width, raster.height))
+        return {
+            "gradient": self.slope_error(pixels[0], axes[0]),
+            "strokes": self.stroke_error(pixels[1], axes[1], lengths),
+        }
 
 
 class LaplacianSupervision(DerivativeSupervision):
@@ -102,7 +120,8 @@ class LaplacianSupervision(DerivativeSupervision):
 class InsertionSupervision(DerivativeSupervision):
     """E( Phi, y ) beside an insertion, E( d Phi / d e, slope of the other picture ) in it: no seam is left.
 
-    Half of the batch is spent on each. Perez et al. 2003, "Poisson image editing", section 3.
+    Half of the batch is spent on each; strokes help in it, see `GradientSupervision`. Perez et al. 2003, "Poisson image
+    editing", section 3.
 
     Args:
         model, picture, likelihood: As for `DerivativeSupervision`.
@@ -123,19 +142,27 @@ class InsertionSupervision(DerivativeSupervision):
     ) -> None:
         differences = PictureDifferences(insertion.at, targets.raster, plain=targets.plain)
         self.targets, self.insertion = targets, insertion
-        self.pixels, self.axes = insertion.slopes()
+        self.pixels, self.axes, self.reach = insertion.slopes()
         derivatives, values = differences.slopes(self.pixels, self.axes), targets.values(sample)
         super().__init__(model, picture, differences, likelihood, derivatives=derivatives, values=values)
 
     def losses(self, generator: np.random.Generator, batch: int) -> dict[str, Tensor]:
-        """The errors at some pixels beside the insertion, and at some slopes in it."""
+        """The errors at some pixels beside the insertion, and at some slopes and along some strokes in it."""
         pixels = torch.from_numpy(self.picture.draw(generator, batch // 2))
         pixels = pixels[~self.insertion.covers(pixels)]
-        chosen = torch.from_numpy(generator.integers(0, len(self.pixels), batch // 2))
+        slopes, strokes = torch.from_numpy(generator.integers(0, len(self.pixels), batch // 2)).chunk(2)
+        lengths = _lengths(generator, len(strokes), longest=int(self.reach.max())).minimum(self.reach[strokes])
         return {
             "held": self.value_error(pixels, self.targets.values(pixels)),
-            "gradient": self.slope_error(self.pixels[chosen], self.axes[chosen]),
+            "gradient": self.slope_error(self.pixels[slopes], self.axes[slopes]),
+            "strokes": self.stroke_error(self.pixels[strokes], self.axes[strokes], lengths),
         }
+
+
+def _lengths(generator: np.random.Generator, count: int, *, longest: int) -> Int[Tensor, " n"]:
+    """Lengths of strokes: powers of two from 2 to half the longest or a little more, each as often."""
+    octaves = generator.integers(1, max(longest.bit_length() - 1, 1) + 1, count)
+    return 2 ** torch.from_numpy(octaves)
 
 
 def field_slopes(
@@ -151,6 +178,14 @@ def field_slopes(
         x = model.located(raster.places(pixels, 0.5 + 0.5 * steps).to(device))
         directions = steps.to(device) * model.pixel
         return slope_along(model.field, x, directions, create_graph=torch.is_grad_enabled())
-    ends = raster.places(pixels.repeat(2), torch.cat([0.5 + steps, torch.full_like(steps, 0.5)]))
-    after, before = model.field(model.located(ends.to(device))).chunk(2)
+    return field_strokes(model, raster, pixels, axes, torch.ones_like(pixels))
+
+
+def field_strokes(
+    model: ImageModel, raster: Raster, pixels: Int[Tensor, " n"], axes: Int[Tensor, " n"], lengths: Int[Tensor, " n"]
+) -> Float[Tensor, "n channels"]:
+    """Integrals of a field's slope along strokes from pixels on: the differences of its values at the ends."""
+    steps = torch.nn.functional.one_hot(axes, 2) * lengths[:, None]
+    ends = raster.places(pixels.repeat(2), torch.cat([0.5 + steps, 0.5 + 0.0 * steps]))
+    after, before = model.field(model.located(ends.to(model.pixel.device))).chunk(2)
     return after - before

@@ -20,7 +20,7 @@ _CROP = 256
 _INTERVALS = (0.5, 0.9)
 _LEVELLED = "values are scored after the factor and offset of every channel that fit best, by least squares"
 _FITTED_TO = {
-    "gradient": f"differences of neighbouring pixels, as slopes half-way between them; {_LEVELLED}",
+    "gradient": f"differences of neighbouring pixels, as slopes and as their sums along strokes; {_LEVELLED}",
     "laplacian": f"second differences, and the values of the border's pixels; {_LEVELLED}",
 }
 _BEHIND = 0.5  # grey, behind what is transparent in pictures for people

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..configs.image_config import ImageConfig
+from ..configs.image_config import SMOOTH_FIELDS, ImageConfig
 from ..datasets import Picture
 from ..fields import Likelihood
 from ..render import Raster, measure
@@ -30,6 +30,7 @@ from .picture_facts import PictureFacts, visible
 
 _RATES = {"hash": 2e-2, "frequency": 1e-3, "fourier": 1e-3, "siren": 1e-4, "finer": 5e-4, "wire": 5e-3, "relu": 1e-3}
 _GRID_BATCH, _NETWORK_BATCH = 1 << 13, 1 << 14
+_SLOPE_RATES, _SLOPE_BATCH = {"siren": 2e-4}, 1 << 12  # smooth fields that are fitted to derivatives
 _SCORED_PIXELS = 1 << 16
 _HELD_OUT = 0.02
 _ODD = 0x9E3779B97F4A7C15
@@ -50,8 +51,11 @@ def resolved(config: ImageConfig, picture: Picture) -> ImageConfig:
         )
     config = resolved_field(config, size=picture.size, channels=picture.channels)
     optimizer = config.optimizer
-    batch = optimizer.batch or (_GRID_BATCH if config.field == "hash" else _NETWORK_BATCH)
-    optimizer = replace(optimizer, rate=optimizer.rate or _RATES[config.field], batch=batch)
+    batch = _GRID_BATCH if config.field == "hash" else _NETWORK_BATCH
+    rate = _RATES[config.field]
+    if config.field in SMOOTH_FIELDS and config.fits_derivatives:
+        batch, rate = _SLOPE_BATCH, _SLOPE_RATES.get(config.field, rate)
+    optimizer = replace(optimizer, rate=optimizer.rate or rate, batch=optimizer.batch or batch)
     held_out = config.held_out
     if held_out is None:
         held_out = _HELD_OUT if config.learned_scale == "on" else 0.0

@@ -45,6 +45,12 @@ class PictureDifferences:
         fine = (27.0 * near - (self._at(pixels, axes, 2) - self._at(pixels, axes, -1))) / 24.0
         return torch.where(fine.isfinite(), fine, near)
 
+    def strokes(
+        self, pixels: Int[Tensor, " n"], axes: Int[Tensor, " n"], lengths: Int[Tensor, " n"]
+    ) -> Float[Tensor, "n channels"]:
+        """Sums of plain slopes from pixels on along an axis each: what the pixels so far away are more."""
+        return self._at(pixels, axes, lengths) - self.values(pixels)
+
     def laplacians(self, pixels: Int[Tensor, " n"]) -> Float[Tensor, "n channels"]:
         """Sums of both second derivatives at pixels."""
         middle = self.values(pixels)
@@ -56,7 +62,7 @@ class PictureDifferences:
             seconds.append(torch.where(fine.isfinite(), fine, near - 2.0 * middle))
         return seconds[0] + seconds[1]
 
-    def _at(self, pixels: Tensor, axes: Tensor, k: int) -> Tensor:
+    def _at(self, pixels: Tensor, axes: Tensor, k: int | Tensor) -> Tensor:
         """The pixels k further on, NaN beyond the border."""
         width, height, down = self.raster.width, self.raster.height, axes == 1
         place = torch.where(down, pixels // width, pixels % width) + k
