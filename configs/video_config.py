@@ -46,7 +46,7 @@ class MotionConfig:
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
     finest: int | None = None
-    """Vertices along the longer side of its finest grid; by default one for every six pixels."""
+    """Vertices along the longer side of its finest grid; by default one for every eight pixels."""
     levels: int = 4
     """Its grids of growing resolution."""
     octaves: int | None = None
@@ -54,7 +54,7 @@ class MotionConfig:
     along their longer side."""
     sharp_from: float = 0.4
     """Share of the training after which it is fitted to frames of full size."""
-    smoothness: float = 0.003
+    smoothness: float = 0.01
     """Weight of the difference between motions of neighbouring places, in pixels per frame."""
 
     def __post_init__(self) -> None:
@@ -71,8 +71,8 @@ class VideoOptimizerConfig:
 
     __pydantic_config__: ClassVar = {"extra": "forbid"}
 
-    rate: float = 5e-3
-    """Learning rate."""
+    rate: float | None = None
+    """Learning rate; by default what suits the field."""
     decay_from: float = 0.3
     """Share of the training after which the rate falls."""
     decay_to: float = 0.02

@@ -459,7 +459,7 @@ _VIDEO = """Fits a clip as a field over place and time, which can be drawn at an
 
 --config FILE takes settings from a YAML file; the config.yaml of a run repeats it. Options on the command line win over
 the file."""
-_VIDEO_SECONDS = 120.0
+_VIDEO_SECONDS = 60.0
 _TWO_ENDS = "Give either --seconds or --steps: each says when the training ends."
 
 

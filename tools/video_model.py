@@ -13,7 +13,7 @@ from ..fields import MLP, CoordinateField, MotionField, SpaceTimeGrid
 from ..render import KeyFrames
 from .clip_facts import ClipFacts
 
-_PIXELS_PER_MOTION = 6  # along a side
+_PIXELS_PER_MOTION = 8  # along a side
 _SMALLEST_FRAME = 16  # pixels along the longer side of the most blurred copy, at least
 _MOTION_COARSEST, _MOTION_TABLE = 4, 17
 _MOTION_WIDTH = 32

@@ -27,8 +27,8 @@ from .run_life import Finish, begin, config_text, go_on, require_resumable
 from .video_drawing import drawn_frames
 from .video_evaluation import VideoEvaluation, evaluate_video
 from .video_files import write_video
-from .video_model import VideoModel, resolved_field
-from .video_task import VideoTask, fit_settings
+from .video_model import VideoModel
+from .video_task import VideoTask, fit_settings, resolved
 
 _CLIP_SHARE = 4  # of --memory; the frames' smaller copies, the field and the program take the rest
 _EMBEDDED_BYTES = 2 << 20  # of a video in the report
@@ -43,7 +43,7 @@ def start(config: VideoConfig) -> str:
     device = choose_device(config.device)
     run = RunFolder.planned(config.runs, config.name or config.clip.stem, force=config.force)
     clip = _load(config)
-    config = resolved_field(config, ClipFacts.of(clip))
+    config = resolved(config, ClipFacts.of(clip))
     config = replace(config, name=run.name, force=False, clip=config.clip.resolve(), fps=clip.fps)
     with quiet_torch_threads(device), compiling_told(progress):
         task = VideoTask(config, clip, device)
@@ -102,9 +102,10 @@ def read_config(run: RunFolder, *, device: str | None = None, backend: Backend |
 
 def open_model(run: RunFolder, config: VideoConfig, kind: ClipFacts) -> VideoModel:
     """A run's model with its averaged weights; the clip itself is not needed."""
-    model = VideoModel(config, kind, read_frames(run) if config.field == "motion" else None)
+    device = choose_device(config.device)
+    model = VideoModel(config, kind, read_frames(run).to(device) if config.field == "motion" else None)
     load_averaged(run.checkpoint, model)
-    return model.to(choose_device(config.device))
+    return model.to(device)
 
 
 def described(task: VideoTask) -> str:

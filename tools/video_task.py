@@ -1,6 +1,7 @@
 """`neufield video`: fits a clip as a field over place and time."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,17 +16,25 @@ from ..render import KeyFrames, Raster
 from .clip_facts import ClipFacts
 from .fitting import FitSettings
 from .metrics import psnr
-from .video_model import VideoModel, trained_frames
+from .video_model import VideoModel, resolved_field, trained_frames
 
+_RATES = {"motion": 5e-3, "grid": 2e-2}
 _SCORED_FRAMES, _SCORED_PIXELS = 16, 1 << 12
 _HUBER = 1e-2  # differences of colours below this count by their square
 _LITTLE = 0.03  # pixels per frame: differences of motions below this count by their square
 _NEIGHBOR_PIXELS = 4.0  # standard deviation of the distance over which motions are held to be alike
 
 
+def resolved(config: VideoConfig, kind: ClipFacts) -> VideoConfig:
+    """The settings with everything filled in that follows from the clip."""
+    config = resolved_field(config, kind)
+    return replace(config, optimizer=replace(config.optimizer, rate=config.optimizer.rate or _RATES[config.field]))
+
+
 def fit_settings(config: VideoConfig) -> FitSettings:
     """The part of the settings that the fitting loop needs."""
     optimizer = config.optimizer
+    assert optimizer.rate is not None
     return FitSettings(
         seconds=None if config.steps else config.seconds,
         steps=config.steps,
