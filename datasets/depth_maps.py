@@ -3,6 +3,7 @@
 Both store z, the distance along the camera's optical axis, and not the distance along the pixel's ray.
 """
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from .listed_files import listed_companion, relative_name
 from .views import DepthFile, View, require_photo_size
 
 _MILLIMETRE = 0.001
+_one_at_a_time = threading.Lock()  # numpy parses headers by `ast`, which is not safe under threads in Python 3.11
 _NERFSTUDIO, _INSTANT_NGP = "nerfstudio depth_file_path", "instant-ngp depth_path"
 
 
@@ -87,7 +89,8 @@ def _image_shape(depth: DepthFile) -> tuple[int, int]:
 def _open_array(depth: DepthFile) -> np.ndarray:
     """An array that numpy has saved, mapped from disk."""
     try:
-        array = np.load(depth.path, allow_pickle=False, mmap_mode="r")
+        with _one_at_a_time:
+            array = np.load(depth.path, allow_pickle=False, mmap_mode="r")
     except (OSError, ValueError, EOFError, SyntaxError) as error:
         raise FormatError(f"{depth.name}: expected an array that numpy.save wrote, found: {error}") from error
     if isinstance(array, np.ndarray) and array.ndim == 3 and array.shape[2] == 1:
