@@ -120,8 +120,8 @@ class LaplacianSupervision(DerivativeSupervision):
 class InsertionSupervision(DerivativeSupervision):
     """E( Phi, y ) beside an insertion, E( d Phi / d e, slope of the other picture ) in it: no seam is left.
 
-    Half of the batch is spent on each; strokes help in it, see `GradientSupervision`. Perez et al. 2003, "Poisson image
-    editing", section 3.
+    Half of the batch is spent on each. There are no strokes: levels that differ all around the insertion are to be made
+    up for evenly, and strokes would hold that back in its inside. Perez et al. 2003, "Poisson image editing", section 3.
 
     Args:
         model, picture, likelihood: As for `DerivativeSupervision`.
@@ -142,20 +142,18 @@ class InsertionSupervision(DerivativeSupervision):
     ) -> None:
         differences = PictureDifferences(insertion.at, targets.raster, plain=targets.plain)
         self.targets, self.insertion = targets, insertion
-        self.pixels, self.axes, self.reach = insertion.slopes()
+        self.pixels, self.axes = insertion.slopes()
         derivatives, values = differences.slopes(self.pixels, self.axes), targets.values(sample)
         super().__init__(model, picture, differences, likelihood, derivatives=derivatives, values=values)
 
     def losses(self, generator: np.random.Generator, batch: int) -> dict[str, Tensor]:
-        """The errors at some pixels beside the insertion, and at some slopes and along some strokes in it."""
+        """The errors at some pixels beside the insertion, and at some slopes in it."""
         pixels = torch.from_numpy(self.picture.draw(generator, batch // 2))
         pixels = pixels[~self.insertion.covers(pixels)]
-        slopes, strokes = torch.from_numpy(generator.integers(0, len(self.pixels), batch // 2)).chunk(2)
-        lengths = _lengths(generator, len(strokes), longest=int(self.reach.max())).minimum(self.reach[strokes])
+        chosen = torch.from_numpy(generator.integers(0, len(self.pixels), batch // 2))
         return {
             "held": self.value_error(pixels, self.targets.values(pixels)),
-            "gradient": self.slope_error(self.pixels[slopes], self.axes[slopes]),
-            "strokes": self.stroke_error(self.pixels[strokes], self.axes[strokes], lengths),
+            "gradient": self.slope_error(self.pixels[chosen], self.axes[chosen]),
         }
 
 

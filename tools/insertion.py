@@ -79,30 +79,16 @@ class Insertion:
         row, column, within = self._local(pixels)
         return self.values[row, column].masked_fill(~within[:, None], torch.nan)
 
-    def slopes(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"], Int[Tensor, " n"]]:
-        """Pixels and axes of all slopes of which an end at least is inserted, see `PictureDifferences`.
-
-        Returns:
-            Beside them, how many slopes from there on are among them.
-        """
+    def slopes(self) -> tuple[Int[Tensor, " n"], Int[Tensor, " n"]]:
+        """Pixels and axes of all slopes of which an end at least is inserted, see `PictureDifferences`."""
         rows, columns = self.mask.nonzero(as_tuple=True)
         inside = (rows + self.top) * self.raster.width + columns + self.left
         pixels: list[Tensor] = []
-        reaches: list[Tensor] = []
         for axis, (step, start) in enumerate(((1, columns + self.left), (self.raster.width, rows + self.top))):
             length = self.raster.height if axis else self.raster.width
-            first = torch.cat([inside[start < length - 1], inside[start > 0] - step]).unique()
-            pixels.append(first)
-            reaches.append(self._run(axis)[self._local(first)[:2]].clamp(min=1))
+            pixels.append(torch.cat([inside[start < length - 1], inside[start > 0] - step]).unique())
         axes = [torch.full_like(part, axis) for axis, part in enumerate(pixels)]
-        return torch.cat(pixels), torch.cat(axes), torch.cat(reaches)
-
-    def _run(self, axis: int) -> Int[Tensor, "height width"]:
-        """How many neighbouring pixels from each on to the right, or downwards, are inserted."""
-        along = 1 - axis
-        places = torch.arange(self.mask.shape[along]).view(*((-1, 1) if axis else (1, -1))).expand(self.mask.shape)
-        beyond = torch.where(self.mask, self.mask.shape[along], places)
-        return beyond.flip(along).cummin(along).values.flip(along) - places
+        return torch.cat(pixels), torch.cat(axes)
 
     def _local(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Row and column in `values`, the nearest ones there are, and whether they are there."""
