@@ -120,8 +120,8 @@ class LaplacianSupervision(DerivativeSupervision):
 class InsertionSupervision(DerivativeSupervision):
     """E( Phi, y ) beside an insertion, E( d Phi / d e, slope of the other picture ) in it: no seam is left.
 
-    Half of the batch is spent on each. There are no strokes: levels that differ all around the insertion are to be made
-    up for evenly, and strokes would hold that back in its inside. Perez et al. 2003, "Poisson image editing", section 3.
+    Half of the batch is spent on each. There are no strokes: where levels differ around the insertion, its inside is to
+    make up for that evenly, which strokes would hold back. Perez et al. 2003, "Poisson image editing", section 3.
 
     Args:
         model, picture, likelihood: As for `DerivativeSupervision`.
