@@ -1,8 +1,11 @@
 """Video files from a stream of frames: mp4 (H.264) or gif, by the ending of the name."""
 
 import itertools
+import subprocess
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 from jaxtyping import UInt8
@@ -67,24 +70,21 @@ def _write_mp4(aside: Path, frames: _Checked, fps: float | int) -> None:
 
     height, width = frames.first.shape[:2]
     odd = ((0, height % 2), (0, width % 2), (0, 0))
-    writer = imageio_ffmpeg.write_frames(
-        str(aside),
-        (width + width % 2, height + height % 2),
-        fps=fps,  # pyright: ignore[reportArgumentType]  # fractions work too
-        codec="libx264",
-        pix_fmt_out="yuv420p",
-        macro_block_size=1,
-        output_params=["-crf", "18", "-movflags", "+faststart"],
-    )
-    writer.send(None)
-    try:
-        for frame in frames:
-            writer.send(np.pad(frame, odd, mode="edge"))  # pyright: ignore[reportCallIssue, reportArgumentType]
-    except OSError as error:
-        reason = str(error).partition("\n")[0]
-        raise OutputError(f"{frames.name}: ffmpeg ended early ({reason}); see to disk space and memory") from None
-    finally:
-        writer.close()
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    command += ["-s", f"{width + width % 2}x{height + height % 2}", "-r", str(fps), "-i", "-"]
+    command += ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-movflags", "+faststart"]
+    command += [str(aside.absolute())]
+    with TemporaryFile() as said:
+        # A session of its own: Ctrl-C stops whoever draws the frames, and ffmpeg ends with its input.
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=said, start_new_session=True)
+        with suppress(BrokenPipeError), process:  # it may end early, and says why
+            assert process.stdin is not None
+            for frame in frames:
+                process.stdin.write(np.pad(frame, odd, mode="edge").data)
+        if process.returncode:
+            said.seek(0)
+            lines = said.read().decode(errors="replace").splitlines() or [f"exit code {process.returncode}"]
+            raise OutputError(f"{frames.name}: ffmpeg ended early ({lines[0]}); see to disk space and memory")
 
 
 def _write_gif(aside: Path, frames: _Checked, fps: float | int) -> None:
