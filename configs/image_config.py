@@ -1,6 +1,6 @@
 """Every setting of `neufield image`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -15,6 +15,11 @@ FINEST = 1 << 20
 
 SMOOTH_FIELDS = ("siren", "finer", "wire")
 """Fields with second derivatives everywhere."""
+
+_OF_OTHER_FIELDS = (
+    *("field", "parameters", "likelihood", "learned_scale", "supervise", "insert", "pixels", "held_out"),
+    *("grid", "network", "optimizer"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +131,11 @@ class ImageConfig(RunOptions):
     parameters: int | None = None
     """Size the field to about so many trained numbers."""
     bits_per_pixel: float | None = None
-    """Size it to about so many bits per pixel instead, at 16 bits for each number."""
+    """Size it to about so many bits per pixel instead, at 16 bits for each number; with --compress, to a file of at
+    most so many, 0.6 by default."""
+    compress: Switch = "off"
+    """on: write one small file, outputs/NAME.nfz, that `neufield render` draws on any machine to the same pixels. The
+    field is then a grid of wavelets, fitted for the file's size and the error together."""
     likelihood: Literal["gaussian", "laplace"] = "gaussian"
     """How pixels are spread around the field. gaussian: squared error, its values are their means. laplace: absolute
     error, their medians, which wild pixels do not move."""
@@ -157,6 +166,12 @@ class ImageConfig(RunOptions):
             _require_derivatives(self)
         if self.field == "wire" and self.backend not in ("auto", "reference"):
             raise ValueError(f"--field wire runs on the backend reference alone, got --backend {self.backend}.")
+        if self.compress == "on":
+            defaults = {item.name: item.default for item in fields(ImageConfig)}
+            given = [name for name in _OF_OTHER_FIELDS if getattr(self, name) not in (None, defaults[name])]
+            if given:
+                told = " and ".join(f"--{name.replace('_', '-')}" for name in given)
+                raise ValueError(f"--compress fits a field of its own, which {told} means nothing to; leave it out.")
         width = self.network.width
         if self.field in ("auto", "hash") and self.supervise == "values" and width not in (None, 16, 32, 64, 128):
             raise ValueError(f"--network.width takes 16, 32, 64 or 128 on a hash grid, got {width}.")

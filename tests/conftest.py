@@ -26,7 +26,7 @@ def checked_modules() -> list[str]:
     unchecked.
     """
     files = (path for folder in FOLDERS for path in sorted((ROOT / folder).rglob("*.py")) if path.stem != "__init__")
-    uses_numba = re.compile(r"^\s*(import|from)\s+(numba\b|\.numba_runtime\b)", re.MULTILINE)
+    uses_numba = re.compile(r"^\s*(import|from)\s+(numba\b|[\w.]*\.numba_runtime\b)", re.MULTILINE)
     return [
         ".".join(("neufield", *path.relative_to(ROOT).with_suffix("").parts))
         for path in files

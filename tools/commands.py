@@ -22,7 +22,7 @@ class RunChoice:
     """Which run, and what it runs on now."""
 
     run: Positional[Path]
-    """The run's folder."""
+    """The run's folder; for `neufield render` also a compressed picture, FILE.nfz."""
     device: str | None = None
     """auto, cpu, cuda or cuda:1, instead of what the run was trained on."""
     backend: Backend | None = None
@@ -170,7 +170,10 @@ _DEMO = "Trains a NeRF on a scene that the program draws itself, scores it, and 
 def image_command(arguments: list[str]) -> str:
     """`neufield image`."""
     config = parse_image(arguments)
-    from .image_run import start
+    if config.compress == "on":
+        from .compression_run import start
+    else:
+        from .image_run import start
 
     return start(config)
 
@@ -191,6 +194,12 @@ def eval_command(arguments: list[str]) -> str:
     run = RunFolder.open(options.run)
     if run.task == "image":
         _require_untouched(options, EvalOptions, "against", task="image")
+        from .compression_run import is_compressed
+
+        if is_compressed(run):
+            from .compression_run import evaluate_run as evaluate_compressed_run
+
+            return evaluate_compressed_run(run, quiet=options.quiet)
         from .image_run import evaluate_run as evaluate_image_run
 
         return evaluate_image_run(run, device=options.device, backend=options.backend, quiet=options.quiet)
@@ -212,9 +221,16 @@ def render_command(arguments: list[str]) -> str:
     from .progress import Progress
     from .run_folder import RunFolder
 
-    run, progress = RunFolder.open(options.run), Progress(quiet=options.quiet)
+    progress = Progress(quiet=options.quiet)
+    if options.run.is_file() or options.run.suffix == ".nfz":
+        return _render_nfz(options, options.run, options.output or options.run.parent, progress)
+    run = RunFolder.open(options.run)
     if run.task == "image":
         _require_untouched(options, RenderOptions, "path", "frames", "fps", "time", task="image")
+        from .compression_run import compressed_file, is_compressed
+
+        if is_compressed(run):
+            return _render_nfz(options, compressed_file(run), options.output or run.outputs, progress)
         from .image_rendering import render_picture
 
         return render_picture(
@@ -261,13 +277,23 @@ def render_command(arguments: list[str]) -> str:
     )
 
 
+def _render_nfz(options: RenderOptions, path: Path, output: Path, progress: Any) -> str:
+    """`neufield render` of a compressed picture."""
+    _require_untouched(options, RenderOptions, "path", "frames", "fps", "device", "backend", task="image")
+    from .nfz_rendering import render_nfz
+
+    size, scale, crop = options.size, options.scale, options.crop
+    return render_nfz(path, output, size=size, scale=scale, crop=crop, progress=progress, force=options.force)
+
+
 def _require_untouched(options: Any, kind: type, *names: str, task: str) -> None:
     """Refuses options that a run of this task would ignore."""
     defaults = {item.name: item.default for item in fields(kind)}
     given = [name for name in names if getattr(options, name) != defaults[name]]
     if given:
         told = " and ".join(f"--{name}" for name in given)
-        raise ValueError(f"{options.run} is a run of `neufield {task}`, which {told} means nothing to; leave it out.")
+        what = f"a run of `neufield {task}`" if options.run.is_dir() else "a compressed picture"
+        raise ValueError(f"{options.run} is {what}, which {told} means nothing to; leave it out.")
 
 
 def resume_command(arguments: list[str]) -> str:
@@ -279,7 +305,10 @@ def resume_command(arguments: list[str]) -> str:
 
     run = RunFolder.open(options.run)
     if run.task == "image":
+        from .compression_run import require_uncompressed
         from .image_run import resume
+
+        require_uncompressed(run)
     elif run.task == "video":
         from .video_run import resume
     else:

@@ -43,7 +43,7 @@ def start(config: ImageConfig) -> str:
     progress = Progress(quiet=config.quiet)
     device = choose_device(config.device)
     run = RunFolder.planned(config.runs, config.name or config.picture.stem, force=config.force)
-    picture = _load(config)
+    picture = load(config)
     config = replace(resolved(config, picture), name=run.name, force=False, picture=config.picture.resolve())
     others = {name: path.resolve() for name in ("insert", "insert_mask") if (path := getattr(config, name)) is not None}
     config = replace(config, **others)
@@ -74,7 +74,7 @@ def resume(
         config = replace(config, seconds=seconds, steps=steps)
     place = choose_device(config.device)
     require_resumable(run)
-    picture = _as_fitted(run, _load(config))
+    picture = _as_fitted(run, load(config))
     with quiet_torch_threads(place), compiling_told(progress):
         task = ImageTask(config, picture, place)
         fitter = Fitter(task, fit_settings(config), run, progress)
@@ -88,7 +88,7 @@ def evaluate_run(
     config = read_config(run, device=device, backend=backend)
     place = choose_device(config.device)
     require_resumable(run)
-    picture = _as_fitted(run, _load(config))
+    picture = _as_fitted(run, load(config))
     progress = Progress(quiet=quiet)
     with quiet_torch_threads(place), compiling_told(progress):
         task = ImageTask(config, picture, place)
@@ -125,7 +125,8 @@ def described(task: ImageTask) -> str:
     )
 
 
-def _load(config: ImageConfig) -> Picture:
+def load(config: ImageConfig) -> Picture:
+    """The picture that the settings name."""
     memory = None if config.memory is None else parse_bytes(config.memory) // _PICTURE_SHARE
     return load_picture(config.picture, memory_bytes=memory)
 

@@ -1,0 +1,172 @@
+"""Pictures of quantised fields, drawn in whole numbers alone, so that they are the same on all machines.
+
+Every sum and product stays below 2^53: 64-bit integers and double precision agree on all of them, in any order.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int, Num
+
+from .coefficient_coding import ACROSS, BOTH, DOWN, LOW
+from .nfz_file import NfzContent
+
+FRACTION = 22
+"""Bits behind the point of the numbers on the grid, of which 1 is the largest value of a picture."""
+MEAN_FRACTION = 15
+"""Bits behind the point of a channel's mean."""
+MIXING_FRACTION = 14
+"""Bits behind the point of what channels have of components."""
+
+_LIFTING = (-103949, -3472, 57862, 29066)  # as `fields.wavelets.LIFTING`, in 2^-16
+_LIFTING_FRACTION = 16
+_NORM = 1_419_046_751  # K^2 in 2^-30, of which the steps take what scaling would do
+_NORM_FRACTION = 30
+_LARGEST = 1 << 31  # on the grid
+_PLACE_FRACTION = 10
+_TAP_FRACTION = 14
+
+
+@dataclass(frozen=True)
+class Span:
+    """Pixels along an axis of a drawing, over a part of a picture.
+
+    Attributes:
+        start, stop: The part, in 65536ths of the picture's pixels.
+        count: Pixels drawn.
+    """
+
+    start: int
+    stop: int
+    count: int
+
+
+def component_grid(content: NfzContent, numbers: type = np.int64) -> Num[np.ndarray, "height width components"]:
+    """The grid of a field's components, in 2^-22, as 64-bit integers or, the same, in double precision."""
+    planes = dict(zip(((p.kind, p.channel, p.level) for p in content.planes), content.coefficients, strict=True))
+
+    def stacked(kind: int, level: int, step: int) -> np.ndarray:
+        plane = np.stack([planes[kind, channel, level] for channel in range(content.channels)], axis=2)
+        most = _LARGEST // max(step, 1)
+        return (plane.clip(-most, most) * step).astype(numbers)
+
+    steps = [content.step << 8]
+    for _ in range(content.levels):
+        steps.append((steps[-1] << _NORM_FRACTION) // _NORM)
+    low = stacked(LOW, content.levels - 1, steps[-1] + 128 >> 8)
+    for level in reversed(range(content.levels)):
+        step = steps[level]
+        ones = step + 128 >> 8
+        across, down = (stacked(kind, level, ones) for kind in (ACROSS, DOWN))
+        both = stacked(BOTH, level, (step * _NORM >> _NORM_FRACTION) + 128 >> 8)
+        even, odd = _joined(low, across, axis=1), _joined(down, both, axis=1)
+        low = _joined(even, odd, axis=0).clip(-_LARGEST, _LARGEST)
+    return low
+
+
+def drawn_rows(
+    content: NfzContent, grid: Num[np.ndarray, "height width components"], rows: Span, columns: Span, band: range
+) -> Int[np.ndarray, "rows columns channels"]:
+    """Some rows of pixels of a drawing, as whole numbers of the picture's type.
+
+    Between the grid's vertices, the middles of the picture's pixels, values are interpolated cubically (Keys 1981, a =
+    -1/2); a pixel that covers more than one of them is the mean of as many places.
+    """
+    high, wide = grid.shape[:2]
+    places, weights = _taps(columns, wide, range(columns.count))
+    used = np.unique(places_rows := _taps(rows, high, band)[0])
+    first = int(used[0])
+    part = grid[first : int(used[-1]) + 1]
+    part = _rounded(_weighted(part.swapaxes(0, 1), places, weights), _TAP_FRACTION).swapaxes(0, 1)
+    places, weights = places_rows - first, _taps(rows, high, band)[1]
+    components = _rounded(_weighted(part, places, weights), _TAP_FRACTION)
+    mixing = content.mixing.astype(grid.dtype)
+    products = np.stack([components * row for row in mixing], axis=2)
+    values = _rounded(products.sum(axis=3), MIXING_FRACTION)
+    means = np.array(content.means, grid.dtype) * (1 << FRACTION - MEAN_FRACTION)
+    largest = (1 << content.bits) - 1
+    return _rounded((values + means).clip(0, 1 << FRACTION) * largest, FRACTION).astype(np.int64)
+
+
+def drawn_bands(
+    content: NfzContent, rows: Span, columns: Span, *, most_pixels: int = 1 << 18
+) -> Iterator[Int[np.ndarray, "rows columns channels"]]:
+    """A drawing from top to bottom."""
+    grid = component_grid(content)
+    high = max(1, most_pixels // columns.count)
+    for start in range(0, rows.count, high):
+        yield drawn_rows(content, grid, rows, columns, range(start, min(start + high, rows.count)))
+
+
+def decoded(content: NfzContent) -> Int[np.ndarray, "height width channels"]:
+    """The picture at its own size."""
+    rows, columns = (Span(0, side << 16, side) for side in (content.height, content.width))
+    return np.concatenate(list(drawn_bands(content, rows, columns)))
+
+
+def _rounded(values: np.ndarray, bits: int) -> np.ndarray:
+    """values / 2^bits, to the nearest whole number."""
+    if values.dtype == np.int64:
+        return (values + (1 << bits - 1)) >> bits
+    return np.floor((values + float(1 << bits - 1)) * 0.5**bits)
+
+
+def _joined(even: np.ndarray, odd: np.ndarray, *, axis: int) -> np.ndarray:
+    """Undoes a level along an axis, see `fields.wavelets`."""
+    even, odd = np.moveaxis(even, axis, 0).copy(), np.moveaxis(odd, axis, 0).copy()
+    if len(odd):
+        behind, before = np.arange(1, len(odd) + 1).clip(max=len(even) - 1), np.arange(-1, len(even) - 1).clip(min=0)
+        same = np.arange(len(even)).clip(max=len(odd) - 1)
+        for step in (3, 2, 1, 0):
+            if step % 2:
+                even -= _rounded((odd[before] + odd[same]) * _LIFTING[step], _LIFTING_FRACTION)
+            else:
+                odd -= _rounded((even[: len(odd)] + even[behind]) * _LIFTING[step], _LIFTING_FRACTION)
+    joined = np.empty((len(even) + len(odd), *even.shape[1:]), even.dtype)
+    joined[0::2], joined[1::2] = even, odd
+    return np.moveaxis(joined, 0, axis)
+
+
+def _weighted(values: np.ndarray, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """sum_k weights[i, k] values[places[i, k]]."""
+    total = np.zeros((len(places), *values.shape[1:]), values.dtype)
+    for k in range(places.shape[1]):
+        if weights[:, k].any():
+            total += values[places[:, k]] * weights[:, k].astype(values.dtype)[:, None, None]
+    return total
+
+
+def _taps(
+    span: Span, vertices: int, pixels: range
+) -> tuple[Int[np.ndarray, "pixels taps"], Int[np.ndarray, "pixels taps"]]:
+    """Which vertices of a grid pixels are made of, and how much of each, in 2^-14."""
+    width = span.stop - span.start
+    inner = max(1, -(-width // (span.count << 16)))
+    pieces = 2 * span.count * inner
+    # Middles of the pieces of pixels, counted from the middle of the grid's first vertex, rounded down to 2^-10.
+    middles = [
+        (span.start * pieces + width * (2 * piece + 1)) * (1 << _PLACE_FRACTION) // (pieces << 16)
+        for piece in range(pixels.start * inner, pixels.stop * inner)
+    ]
+    place = np.array(middles, np.int64) - (1 << _PLACE_FRACTION - 1)
+    first, f = place >> _PLACE_FRACTION, place & ((1 << _PLACE_FRACTION) - 1)
+    one = 1 << _PLACE_FRACTION
+    cubic = np.stack(
+        [
+            -f * (one - f) ** 2,
+            3 * f**3 - 5 * f**2 * one + 2 * one**3,
+            f * (one**2 + 4 * f * one - 3 * f**2),
+            -(one - f) * f**2,
+        ],
+        axis=1,
+    )
+    shift = 3 * _PLACE_FRACTION + 1 - _TAP_FRACTION
+    weights = (cubic + (1 << shift - 1)) >> shift
+    weights[:, 1] += (1 << _TAP_FRACTION) - weights.sum(axis=1)
+    places = (first[:, None] + np.arange(-1, 3)).clip(0, vertices - 1)
+    places, weights = (part.reshape(len(pixels), 4 * inner) for part in (places, weights))
+    if inner > 1:
+        weights = weights // inner
+        weights[:, 2 * inner] += (1 << _TAP_FRACTION) - weights.sum(axis=1)
+    return places, weights
