@@ -7,7 +7,7 @@ import pytest
 
 from neufield.configs.loading import ConfigError, read_preset, to_yaml
 from neufield.configs.nerf_config import NerfConfig
-from neufield.tools.commands import parse_nerf
+from neufield.tools.command_settings import parse_nerf
 
 
 @pytest.fixture
