@@ -27,7 +27,7 @@ PLAIN, LOW, ACROSS, DOWN, BOTH = range(5)
 """What a plane holds: numbers that have nothing to do with their neighbours, means, or details of one direction or
 another."""
 
-LARGEST = (1 << 31) - 1
+LARGEST = (1 << 30) - 1
 """Magnitudes up to this can be coded."""
 
 _MARGIN = 2
