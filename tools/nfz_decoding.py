@@ -24,6 +24,7 @@ _LIFTING_FRACTION = 16
 _NORM = 1_419_046_751  # K^2 in 2^-30, of which the steps take what scaling would do
 _NORM_FRACTION = 30
 _LARGEST = 1 << 31  # on the grid
+_STEP_FRACTION = 16
 _PLACE_FRACTION = 10
 _TAP_FRACTION = 14
 
@@ -48,18 +49,16 @@ def component_grid(content: NfzContent, numbers: type = np.int64) -> Num[np.ndar
 
     def stacked(kind: int, level: int, step: int) -> np.ndarray:
         plane = np.stack([planes[kind, channel, level] for channel in range(content.channels)], axis=2)
-        most = _LARGEST // max(step, 1)
-        return (plane.clip(-most, most) * step).astype(numbers)
+        most = (_LARGEST << _STEP_FRACTION) // step
+        return _rounded((plane.clip(-most, most) * step).astype(numbers), _STEP_FRACTION)
 
-    steps = [content.step << 8]
+    steps = [content.step << _STEP_FRACTION]
     for _ in range(content.levels):
         steps.append((steps[-1] << _NORM_FRACTION) // _NORM)
-    low = stacked(LOW, content.levels - 1, steps[-1] + 128 >> 8)
+    low = stacked(LOW, content.levels - 1, steps[-1])
     for level in reversed(range(content.levels)):
-        step = steps[level]
-        ones = step + 128 >> 8
-        across, down = (stacked(kind, level, ones) for kind in (ACROSS, DOWN))
-        both = stacked(BOTH, level, (step * _NORM >> _NORM_FRACTION) + 128 >> 8)
+        across, down = (stacked(kind, level, steps[level]) for kind in (ACROSS, DOWN))
+        both = stacked(BOTH, level, steps[level] * _NORM >> _NORM_FRACTION)
         even, odd = _joined(low, across, axis=1), _joined(down, both, axis=1)
         low = _joined(even, odd, axis=0).clip(-_LARGEST, _LARGEST)
     return low
