@@ -17,7 +17,7 @@ _DEMO_SECONDS = 60.0
 def nerf_command(arguments: list[str]) -> str:
     """`neufield nerf`."""
     config = parse_nerf(arguments)
-    from .nerf_run import start
+    from .nerf.run import start
 
     return start(config)
 
@@ -28,8 +28,8 @@ def demo_command(arguments: list[str]) -> str:
     options = tyro.cli(RunOptions, prog="neufield demo", args=arguments, default=default, description=_DEMO)
     options = with_one_end(options, arguments)
     settings = {item.name: getattr(options, item.name) for item in fields(options)}
-    from .demo import demo
-    from .nerf_run import BUILT_IN
+    from .nerf.demo import demo
+    from .nerf.run import BUILT_IN
 
     return demo(NerfConfig(data=BUILT_IN, **settings))
 
@@ -41,9 +41,9 @@ def image_command(arguments: list[str]) -> str:
     """`neufield image`."""
     config = parse_image(arguments)
     if config.compress == "on":
-        from .compression_run import start
+        from .compression.run import start
     else:
-        from .image_run import start
+        from .image.run import start
 
     return start(config)
 
@@ -51,7 +51,7 @@ def image_command(arguments: list[str]) -> str:
 def video_command(arguments: list[str]) -> str:
     """`neufield video`."""
     config = parse_video(arguments)
-    from .video_run import start
+    from .video.run import start
 
     return start(config)
 
@@ -64,21 +64,21 @@ def eval_command(arguments: list[str]) -> str:
     run = RunFolder.open(options.run)
     if run.task == "image":
         _require_untouched(options, EvalOptions, "against", task="image")
-        from .compression_run import is_compressed
+        from .compression.run import is_compressed
 
         if is_compressed(run):
-            from .compression_run import evaluate_run as evaluate_compressed_run
+            from .compression.run import evaluate_run as evaluate_compressed_run
 
             return evaluate_compressed_run(run, quiet=options.quiet)
-        from .image_run import evaluate_run as evaluate_image_run
+        from .image.run import evaluate_run as evaluate_image_run
 
         return evaluate_image_run(run, device=options.device, backend=options.backend, quiet=options.quiet)
     if run.task == "video":
         _require_untouched(options, EvalOptions, "against", task="video")
-        from .video_run import evaluate_run as evaluate_video_run
+        from .video.run import evaluate_run as evaluate_video_run
 
         return evaluate_video_run(run, device=options.device, backend=options.backend, quiet=options.quiet)
-    from .nerf_run import evaluate_run
+    from .nerf.run import evaluate_run
 
     return evaluate_run(
         run, against=options.against, device=options.device, backend=options.backend, quiet=options.quiet
@@ -97,11 +97,11 @@ def render_command(arguments: list[str]) -> str:
     run = RunFolder.open(options.run)
     if run.task == "image":
         _require_untouched(options, RenderOptions, "path", "frames", "fps", "time", task="image")
-        from .compression_run import compressed_file, is_compressed
+        from .compression.run import compressed_file, is_compressed
 
         if is_compressed(run):
             return _render_nfz(options, compressed_file(run), options.output or run.outputs, progress)
-        from .image_rendering import render_picture
+        from .image.rendering import render_picture
 
         return render_picture(
             run,
@@ -116,7 +116,7 @@ def render_command(arguments: list[str]) -> str:
         )
     if run.task == "video":
         _require_untouched(options, RenderOptions, "path", "scale", "crop", task="video")
-        from .video_rendering import render_clip
+        from .video.rendering import render_clip
 
         return render_clip(
             run,
@@ -131,7 +131,7 @@ def render_command(arguments: list[str]) -> str:
             force=options.force,
         )
     _require_untouched(options, RenderOptions, "scale", "crop", "time", task="nerf")
-    from .render_run import render_video
+    from .nerf.rendering import render_video
 
     return render_video(
         run,
@@ -150,7 +150,7 @@ def render_command(arguments: list[str]) -> str:
 def _render_nfz(options: RenderOptions, path: Path, output: Path, progress: Any) -> str:
     """`neufield render` of a compressed picture."""
     _require_untouched(options, RenderOptions, "path", "frames", "fps", "device", "backend", task="image")
-    from .nfz_rendering import render_nfz
+    from .compression.nfz_rendering import render_nfz
 
     size, scale, crop = options.size, options.scale, options.crop
     return render_nfz(path, output, size=size, scale=scale, crop=crop, progress=progress, force=options.force)
@@ -175,14 +175,14 @@ def resume_command(arguments: list[str]) -> str:
 
     run = RunFolder.open(options.run)
     if run.task == "image":
-        from .compression_run import require_uncompressed
-        from .image_run import resume
+        from .compression.run import require_uncompressed
+        from .image.run import resume
 
         require_uncompressed(run)
     elif run.task == "video":
-        from .video_run import resume
+        from .video.run import resume
     else:
-        from .nerf_run import resume
+        from .nerf.run import resume
     return resume(
         run,
         seconds=options.seconds,
@@ -199,25 +199,25 @@ def bench_command(arguments: list[str]) -> str:
     if options.repeats < 1:
         raise ValueError(f"--repeats must be at least 1, got {options.repeats}.")
     _require_taken(options)
-    from .bench_rows import summary, table, write_json
+    from .bench.rows import summary, table, write_json
     from .progress import Progress
 
     progress = Progress(quiet=options.quiet)
     if options.part == "kernels":
-        from .bench_kernels import bench_kernels
+        from .bench.kernels import bench_kernels
 
         rows = bench_kernels(repeats=options.repeats, progress=progress)
     elif options.part == "image":
-        from .bench_image import bench_image
+        from .bench.image import bench_image
 
         rows = bench_image(repeats=options.repeats, progress=progress)
         if options.data is not None and options.seconds is not None:
-            from .bench_fields import bench_fields
+            from .bench.fields import bench_fields
 
             rows += bench_fields(options.data, seconds=options.seconds, page=options.page, progress=progress)
     else:
-        from .bench_nerf import bench_nerf
-        from .nerf_run import BUILT_IN
+        from .bench.nerf import bench_nerf
+        from .nerf.run import BUILT_IN
 
         config = NerfConfig(data=options.data or BUILT_IN, background=options.background, seconds=options.seconds)
         rows = bench_nerf(config, repeats=options.repeats, progress=progress)

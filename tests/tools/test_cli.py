@@ -307,7 +307,7 @@ def test_bad_options_of_render(cli: Cli, trained: Path, options: str, text: str)
 
 
 def test_frames_that_memory_cannot_hold(cli: Cli, trained: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("neufield.tools.render_run.machine_memory_bytes", lambda: 2 << 30)
+    monkeypatch.setattr("neufield.tools.nerf.rendering.machine_memory_bytes", lambda: 2 << 30)
     said = cli("render", trained, "--size", 16384, 8192)
     assert_refused(
         said, "--size 16384 8192 takes about 25 GiB of memory, and this machine has 2.0 GiB", "at most 11 mi"

@@ -1,0 +1,1 @@
+"""What `neufield bench` times."""

@@ -1,0 +1,1 @@
+"""Pictures as small files: fitting, coding, decoding."""

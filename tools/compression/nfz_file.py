@@ -1,0 +1,143 @@
+"""Compressed pictures: one file that holds a quantised field and all that is needed to draw it."""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from ...datasets.whole_output import whole_file
+from .coefficient_coding import ACROSS, BOTH, DOWN, LOW, Plane, decode_planes, encode_planes
+
+_MAGIC, _FAMILY = b"NFZ1", b"NFZ"
+_CHECK = struct.Struct("<4sI")
+_HEADER = struct.Struct("<IIBBBII")
+_LARGEST_SIDE, _MOST_PIXELS = 1 << 18, 1 << 30
+_MOST_LEVELS = 16
+
+
+class NfzError(ValueError):
+    """A file is no compressed picture, or a damaged one."""
+
+
+@dataclass(frozen=True)
+class NfzContent:
+    """A picture as a field whose numbers are whole.
+
+    Attributes:
+        width, height: In pixels.
+        channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGBA; colours are multiplied by alpha.
+        bits: Of the picture's numbers, 8 or 16.
+        levels: How often the grid was halved.
+        step: What a coefficient of 1 means, in 2^-22 of the largest value.
+        means: Of the channels, in 2^-15.
+        mixing: Channels of components, (channels, components), in 2^-14.
+        profile: The ICC profile of the colours.
+        coefficients: A plane of whole numbers for each of `planes`.
+    """
+
+    width: int
+    height: int
+    channels: int
+    bits: int
+    levels: int
+    step: int
+    means: tuple[int, ...]
+    mixing: Int[np.ndarray, "channels channels"]
+    profile: bytes | None
+    coefficients: list[Int[np.ndarray, "_ _"]]
+
+    @property
+    def planes(self) -> list[Plane]:
+        """What the coefficients lie on."""
+        return planes_of(self.width, self.height, self.channels, self.levels)
+
+
+def planes_of(width: int, height: int, channels: int, levels: int) -> list[Plane]:
+    """The planes of coefficients, from the coarsest level to the finest, by component and direction."""
+    sizes = [(height, width)]
+    for _ in range(levels):
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    planes = [Plane(*sizes[-1], LOW, channel, levels - 1) for channel in range(channels)]
+    for level in reversed(range(levels)):
+        (high, wide), (rows, columns) = sizes[level : level + 2]
+        for channel in range(channels):
+            planes.append(Plane(rows, wide - columns, ACROSS, channel, level))
+            planes.append(Plane(high - rows, columns, DOWN, channel, level))
+            planes.append(Plane(high - rows, wide - columns, BOTH, channel, level))
+    return planes
+
+
+def packed(content: NfzContent) -> bytes:
+    """The bytes of a file."""
+    profile = b"" if content.profile is None else zlib.compress(content.profile, 9)
+    sizes = content.width, content.height, content.channels, content.bits, content.levels
+    parts = (
+        _HEADER.pack(*sizes, content.step, len(profile)),
+        struct.pack(f"<{content.channels}h", *content.means),
+        content.mixing.astype("<i2").tobytes(),
+        profile,
+        encode_planes(content.planes, content.coefficients),
+    )
+    rest = b"".join(parts)
+    return _CHECK.pack(_MAGIC, zlib.crc32(rest)) + rest
+
+
+def unpacked(data: bytes, name: str) -> NfzContent:
+    """What a file holds.
+
+    Args:
+        data: All its bytes.
+        name: Of the file, for messages.
+
+    Raises:
+        NfzError: It is no compressed picture, of a later version, or damaged.
+    """
+    if not data.startswith(_FAMILY):
+        raise NfzError(f"{name} is no compressed picture that neufield wrote.")
+    if not data.startswith(_MAGIC):
+        raise NfzError(f"{name} is of a version that this neufield does not know ({data[:4]!r}); a newer one reads it.")
+    if len(data) < _CHECK.size + _HEADER.size or _CHECK.unpack_from(data)[1] != zlib.crc32(data[_CHECK.size :]):
+        raise NfzError(f"{name} is damaged or cut short: its checksum does not agree. Copy or write it anew.")
+    width, height, channels, bits, levels, step, profile_size = _HEADER.unpack_from(data, _CHECK.size)
+    offset = _CHECK.size + _HEADER.size
+    colors = struct.Struct(f"<{channels * (channels + 1)}h")
+    if not (
+        1 <= min(width, height) <= max(width, height) <= _LARGEST_SIDE
+        and width * height <= _MOST_PIXELS
+        and channels in (1, 2, 3, 4)
+        and bits in (8, 16)
+        and levels <= _MOST_LEVELS
+        and step > 0
+        and offset + colors.size + profile_size <= len(data)
+    ):
+        raise NfzError(f"{name} is damaged: its header says what cannot be. Copy or write it anew.")
+    numbers = colors.unpack_from(data, offset)
+    offset += colors.size
+    try:
+        profile = zlib.decompress(data[offset : offset + profile_size]) if profile_size else None
+    except zlib.error:
+        raise NfzError(f"{name} is damaged: its colour profile cannot be read. Copy or write it anew.") from None
+    mixing = np.array(numbers[channels:], np.int64).reshape(channels, channels)
+    coefficients = decode_planes(planes_of(width, height, channels, levels), data[offset + profile_size :])
+    means = numbers[:channels]
+    return NfzContent(width, height, channels, bits, levels, step, means, mixing, profile, coefficients)
+
+
+def write_nfz(path: Path, data: bytes) -> None:
+    """Writes what `packed` gave; the file appears complete or not at all."""
+    with whole_file(path) as aside:
+        aside.write_bytes(data)
+
+
+def read_nfz(path: Path) -> NfzContent:
+    """Reads a file.
+
+    Raises:
+        NfzError: There is none, or see `unpacked`.
+    """
+    if not path.is_file():
+        raise NfzError(f"There is no file {path}.")
+    return unpacked(path.read_bytes(), path.name)

@@ -1,0 +1,1 @@
+"""Pictures as fields: fitting, scores, drawing."""

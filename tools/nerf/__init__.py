@@ -1,0 +1,1 @@
+"""Radiance fields from posed photos: training, scores, pictures, videos."""

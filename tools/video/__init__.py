@@ -1,0 +1,1 @@
+"""Clips as fields over place and time."""
