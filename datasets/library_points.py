@@ -92,7 +92,8 @@ def read_mesh_file(path: Path, kind: str) -> StoredPoints:
     try:
         with path.open("rb") as file:
             mesh: Any = trimesh.load_mesh(file, file_type=kind, process=False)
-        points, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
+        points = np.asarray(mesh.vertices, np.float64).reshape(-1, 3)
+        faces = np.asarray(mesh.faces, np.int64).reshape(-1, 3)
     except Exception as error:  # trimesh passes on whatever its parsers meet
         raise _unreadable(path, f"{kind.upper()} mesh", error) from error
     if not len(faces) and kind != "off":

@@ -172,7 +172,7 @@ def _wrong_line(content: bytes, path: Path, first_line: int) -> FormatError:
         if wrong is not None:
             shown = wrong[:40].decode("utf-8", errors="replace")
             return FormatError(
-                f"{path}: line {number}: expected numbers, found {shown!r}; mend or remove the line, or copy the file again"
+                f"{path}: line {number}: expected numbers, found {shown!r}; mend or remove it, or copy the file again"
             )
         if words and len(words) != columns:
             return FormatError(

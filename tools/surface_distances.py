@@ -1,6 +1,6 @@
 """Distances from points to a surface, with what is nearest: to the triangles of a mesh, or to the points of a cloud."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -8,6 +8,7 @@ from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from ..render.meshes import Mesh
+from .open3d_library import load_open3d
 
 _AT_ONCE = 250_000
 
@@ -30,9 +31,8 @@ def nearest_in_mesh(points: Float64[Tensor, "n 3"], mesh: Mesh) -> Nearest:
 
     Raises:
         ValueError: The mesh has no triangles, or a number is not finite.
+        MissingPackageError: open3d cannot be loaded.
     """
-    import open3d
-
     if not len(mesh.faces) or not mesh.vertices.isfinite().all() or not points.isfinite().all():
         raise ValueError(
             f"Distances are taken between finite points and a mesh with triangles, found {len(mesh.faces)} triangles"
@@ -40,8 +40,9 @@ def nearest_in_mesh(points: Float64[Tensor, "n 3"], mesh: Mesh) -> Nearest:
         )
     low, high = mesh.vertices.amin(dim=0), mesh.vertices.amax(dim=0)
     middle, side = 0.5 * (low + high), float((high - low).max()) or 1.0
-    scene: Any = open3d.t.geometry.RaycastingScene()
-    tensor: Any = open3d.core.Tensor
+    open3d = load_open3d("Distances to a mesh")
+    scene = open3d.t.geometry.RaycastingScene()
+    tensor = open3d.core.Tensor
     scene.add_triangles(
         tensor(((mesh.vertices - middle) / side).float().numpy()),
         tensor(mesh.faces.numpy().astype(np.uint32)),

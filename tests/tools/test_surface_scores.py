@@ -20,7 +20,7 @@ def square(height: float, *, side: float = 1.0, turned: bool = False) -> Mesh:
     return Mesh(corners + torch.tensor([0.0, 0.0, height]), faces.flip(1) if turned else faces)
 
 
-def sphere(radius: float, *, rings: int = 100) -> Mesh:
+def sphere(radius: float, *, rings: int = 60) -> Mesh:
     """A grid of latitudes and longitudes; its poles are rows of equal vertices."""
     polar = torch.linspace(0.0, math.pi, rings + 1, dtype=torch.float64)
     around = torch.arange(2 * rings, dtype=torch.float64) * math.pi / rings
@@ -45,15 +45,15 @@ def test_two_parallel_planes(turned: bool) -> None:
 
 
 def test_a_sphere_in_a_sphere() -> None:
-    found = score_surface(sphere(1.0), sphere(1.5), samples=20_000).scores
+    found = score_surface(sphere(1.0), sphere(1.5), samples=5_000).scores
     for name in ("chamfer", "hausdorff", "mean_to_target", "mean_from_target"):
-        assert found[name] == pytest.approx(0.5, abs=1.5e-3)
-    assert found["normal_consistency"] == pytest.approx(1.0, abs=2e-3)
+        assert found[name] == pytest.approx(0.5, abs=3e-3)
+    assert found["normal_consistency"] == pytest.approx(1.0, abs=3e-3)
 
 
 def test_a_surface_that_covers_half_of_its_target() -> None:
     small, large = square(0.0), square(0.0, side=2.0)
-    found = score_surface(small, large, samples=100_000, threshold=0.01)
+    found = score_surface(small, large, samples=40_000, threshold=0.01)
     assert found.scores["mean_to_target"] == pytest.approx(0.0, abs=1e-12)
     assert found.scores["precision"] == 1.0
     assert found.scores["recall"] == pytest.approx((1.0 + 2 * 0.01) / 4.0, abs=5e-3)
@@ -64,7 +64,7 @@ def test_a_surface_that_covers_half_of_its_target() -> None:
     assert found.scores["mean_from_target"] == pytest.approx(expected, rel=0.01)
     assert found.scores["chamfer"] == pytest.approx(0.5 * expected, rel=0.01)
     assert found.scores["hausdorff"] == pytest.approx(math.sqrt(2.0), abs=0.02)
-    back = score_surface(large, small, samples=100_000, threshold=0.01).scores
+    back = score_surface(large, small, samples=40_000, threshold=0.01).scores
     assert back["precision"] == pytest.approx(found.scores["recall"], abs=5e-3)
 
 
