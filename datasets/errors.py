@@ -49,6 +49,10 @@ class VideoFileError(DataError):
     """A file cannot be read as a video."""
 
 
+class PointCloudError(DataError):
+    """Points that no surface can be fitted to: too few, at one place, or on a line."""
+
+
 class OutputError(DataError):
     """A file or folder cannot be written where it was asked for, or something of the user's is in its place."""
 
