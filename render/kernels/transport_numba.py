@@ -101,9 +101,9 @@ def _largest(a, b, c, y, heights, scale, squared):
 
 @compiled
 def _update(x, f, y, g, heights, epsilon, squared, relaxation):
-    """Moves f towards f_i = -ε log mean_j exp((g_j - cost_ij) / ε); returns how far the plan's rows were off, in the mean.
+    """Moves f towards f_i = -ε log mean_j exp((g_j - cost_ij) / ε).
 
-    A relaxation of 1 goes there, one of up to 2 goes beyond.
+    A relaxation of 1 goes there, one of up to 2 beyond. Returns how far the rows of the plan were off, in the mean.
     """
     scale = _LOG2E / epsilon
     logarithm = np.log2(np.float32(y.shape[1]))
@@ -167,7 +167,7 @@ def _scatter(columns, rows, found):
 
 @compiled
 def _one(x, y, epsilon, first, squared, scaling, iterations, tolerance, f, g):
-    """Potentials of one pair: ε shrinks from `first` to `epsilon`, some iterations each, and then until it is enough."""
+    """Potentials of one pair: ε shrinks from `first` to `epsilon`, then iterations until the rows are right."""
     heights = np.empty(max(x.shape[1], y.shape[1]), np.float32)
     now, plain = max(first, epsilon), np.float32(1)
     while now > epsilon:

@@ -1,4 +1,4 @@
-"""The exponential to base 2 as plain arithmetic, which LLVM vectorises inside a loop: libm's own is called value by value."""
+"""The exponential to base 2 as plain arithmetic: LLVM vectorises it inside a loop, libm's is called value by value."""
 
 from typing import Any
 
