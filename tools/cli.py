@@ -11,6 +11,7 @@ _COMMANDS = {
     "nerf": "train a NeRF on a folder of posed photos",
     "image": "fit a picture as a field",
     "video": "fit a clip as a field, and draw it at any time between its frames",
+    "surface": "reconstruct the surface of a point cloud as a mesh",
     "eval": "score a run again and write its report",
     "render": "render a video of a NeRF, or a picture or a clip at any resolution",
     "resume": "go on with a run that was stopped, or train it longer",

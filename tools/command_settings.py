@@ -10,6 +10,7 @@ from ..configs.image_config import ImageConfig
 from ..configs.loading import ConfigError, build, merge, read_preset, read_task_settings
 from ..configs.nerf_config import NerfConfig, Preset
 from ..configs.run_options import RunOptions
+from ..configs.surface_config import SurfaceConfig
 from ..configs.video_config import VideoConfig
 
 Trained = TypeVar("Trained", bound=RunOptions)
@@ -48,6 +49,18 @@ def parse_video(arguments: list[str]) -> VideoConfig:
     return _parsed(VideoConfig, "clip", settings, changes, rest, source or "", "neufield video", _VIDEO)
 
 
+def parse_surface(arguments: list[str]) -> SurfaceConfig:
+    """The settings of `neufield surface`: defaults, then --config, then every other option; raises as `parse_nerf`."""
+    rest, source, changes = _from_file(arguments, "surface")
+    method = _value_of(rest, "--method") or changes.get("method", "patches")
+    if changes.get("method", method) != method:  # the file has the end of another method's training, or none
+        changes = {key: value for key, value in changes.items() if key not in ("method", "seconds", "steps")}
+    trained = method == "implicit"
+    settings = {"method": method, "seconds": _SURFACE_SECONDS} if trained else {}
+    program = "neufield surface"
+    return _parsed(SurfaceConfig, "cloud", settings, changes, rest, source or "", program, _SURFACE, trained=trained)
+
+
 def _from_file(arguments: list[str], task: str) -> tuple[list[str], str | None, dict[str, Any]]:
     """The arguments less --config, the file that it names, and the settings in it."""
     rest = _without(arguments, "--config")
@@ -68,15 +81,19 @@ def _parsed(
     source: str,
     program: str,
     description: str,
+    *,
+    trained: bool = True,
 ) -> Trained:
-    """The settings of a command: `settings`, then `changes`, then the command line's, which must name the data."""
+    """The settings of a command: `settings`, then `changes`, then the command line's, which must name the data.
+
+    Only what is trained has an end that must be said."""
     if changes.get("steps") is not None:
         settings = {**settings, "seconds": None}
     default = build(kind, {data: "", **merge(settings, changes)}, source)
     if data not in changes:
         object.__setattr__(default, data, tyro.MISSING)  # no path, and not to be checked as one: only tyro sees it
     parsed = tyro.cli(kind, prog=program, args=arguments, default=default, description=description)
-    return with_one_end(parsed, arguments)
+    return with_one_end(parsed, arguments) if trained else parsed
 
 
 _NERF = """Trains a NeRF on a folder of posed photos.
@@ -93,6 +110,11 @@ _VIDEO = """Fits a clip as a field over place and time, which can be drawn at an
 --config FILE takes settings from a YAML file; the config.yaml of a run repeats it. Options on the command line win over
 the file."""
 _VIDEO_SECONDS = 60.0
+_SURFACE = """Reconstructs the surface that a point cloud was taken from, as a mesh in the cloud's coordinates.
+
+--config FILE takes settings from a YAML file; the config.yaml of a run repeats it. Options on the command line win over
+the file."""
+_SURFACE_SECONDS = 120.0
 TWO_ENDS = "Give either --seconds or --steps: each says when the training ends."
 
 

@@ -9,7 +9,7 @@ import tyro
 from ..configs.nerf_config import NerfConfig
 from ..configs.run_options import RunOptions
 from .command_options import BenchOptions, CheckOptions, EvalOptions, PoseOptions, RenderOptions, ResumeOptions
-from .command_settings import TWO_ENDS, parse_image, parse_nerf, parse_video, with_one_end
+from .command_settings import TWO_ENDS, parse_image, parse_nerf, parse_surface, parse_video, with_one_end
 
 _DEMO_SECONDS = 60.0
 
@@ -52,6 +52,14 @@ def video_command(arguments: list[str]) -> str:
     """`neufield video`."""
     config = parse_video(arguments)
     from .video.run import start
+
+    return start(config)
+
+
+def surface_command(arguments: list[str]) -> str:
+    """`neufield surface`."""
+    config = parse_surface(arguments)
+    from .surface.run import start
 
     return start(config)
 
