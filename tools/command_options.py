@@ -71,16 +71,19 @@ class ResumeOptions(RunChoice):
 class BenchOptions:
     """Times every CPU backend side by side, in one run; ratios tell, absolute times depend on the machine."""
 
-    part: Positional[Literal["nerf", "kernels", "image"]] = "nerf"
+    part: Positional[Literal["nerf", "kernels", "image", "surface"]] = "nerf"
     """nerf: a whole training step, from the same half-trained state, and what it consists of. kernels: one by one, and
-    beside them what the machine can do at most. image: a picture fitted as a field."""
+    beside them what the machine can do at most. image: a picture fitted as a field. surface: made scans of true
+    surfaces, reconstructed by every method; here ratios are of distances."""
     data: Path | None = None
-    """nerf: a folder of posed photos; by default the built-in scene. image: a picture that --seconds is about."""
+    """nerf: a folder of posed photos; by default the built-in scene. image: a picture that --seconds is about.
+    surface: a mesh, or a folder of meshes."""
     background: Background = "auto"
     """nerf: as in training."""
     seconds: float | None = None
     """nerf: also train a run for so long, score its held-out photos and time frames. image: also fit the picture with
-    every field at three sizes, and with two of plain PyTorch, for so long each."""
+    every field at three sizes, and with two of plain PyTorch, for so long each. surface: so long the implicit method
+    trains."""
     page: Path | None = None
     """image: draw PSNR against seconds and against parameters on this page, an .html file."""
     repeats: int = 7

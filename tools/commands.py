@@ -223,6 +223,12 @@ def bench_command(arguments: list[str]) -> str:
             from .bench.fields import bench_fields
 
             rows += bench_fields(options.data, seconds=options.seconds, page=options.page, progress=progress)
+    elif options.part == "surface":
+        from .bench.surface import bench_surface
+
+        if options.data is None:
+            raise ValueError("`neufield bench surface` takes true surfaces: --data MESH, or a folder of meshes.")
+        rows = bench_surface(options.data, seconds=options.seconds or _SURFACE_SECONDS, progress=progress)
     else:
         from .bench.nerf import bench_nerf
         from .nerf.run import BUILT_IN
@@ -249,7 +255,8 @@ def _require_taken(options: BenchOptions) -> None:
         raise ValueError("To fit a picture with every field, `neufield bench image` takes both --data and --seconds.")
 
 
-_TAKEN = {"nerf": ("data", "background", "seconds"), "kernels": (), "image": ("data", "seconds", "page")}
+_TAKEN = {"nerf": ("data", "background", "seconds"), "kernels": (), "image": ("data", "seconds", "page"), "surface": ("data", "seconds")}
+_SURFACE_SECONDS = 60.0
 
 
 def data_check_command(arguments: list[str]) -> str:
