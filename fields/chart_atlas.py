@@ -86,19 +86,24 @@ class ChartAtlas(nn.Module):
 
         A ReLU network is linear between its creases: its second derivatives are zero.
         """
-        geometry = self.geometry
+        geometry, bent = self.geometry, self.geometry.activation != "relu"
         h = uv
         first = [torch.eye(2, dtype=uv.dtype, device=uv.device)[k].expand_as(uv) for k in range(2)]
         pairs = (0, 0), (0, 1), (1, 1)
         second = [torch.zeros_like(uv) for _ in pairs]
         for layer, (matrix, bias) in enumerate(geometry.layers(self.parameters_by_chart)):
             h = torch.baddbmm(bias, h, matrix)
-            first, second = [slope @ matrix for slope in first], [bend @ matrix for bend in second]
+            first = [slope @ matrix for slope in first]
+            if bent:
+                second = [bend @ matrix for bend in second]
             if layer < len(geometry.widths):
-                slope, bend = geometry.slope(h), geometry.bend(h)
-                second = [slope * part + bend * first[i] * first[j] for part, (i, j) in zip(second, pairs)]
+                slope = geometry.slope(h)
+                if bent:
+                    bend = geometry.bend(h)
+                    second = [slope * part + bend * first[i] * first[j] for part, (i, j) in zip(second, pairs)]
                 first = [slope * part for part in first]
                 h = geometry.activate(h)
+        second = second if bent else [torch.zeros_like(h)] * 3
         plane = torch.eye(3, dtype=uv.dtype, device=uv.device)
         return ChartJet(h + nn.functional.pad(uv, (0, 1)), first[0] + plane[0], first[1] + plane[1], *second)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..fields.chart_atlas import ChartAtlas
 from ..render.patches import Patches, cover, estimate_noise
-from ..render.transport import earth_mover_distance
+from ..render.transport import Transport, earth_mover_distance
 from .patch_orientation import patch_signs
 
 
@@ -55,11 +55,14 @@ class OrientedSamples(NamedTuple):
 
 Progress = Callable[[str, float], None]
 
+_POINTS = 150  # of a patch
+_REACH = 6.0  # radius of a patch at least, in standard deviations of the noise
+
 
 def chosen_settings(points: Float[Tensor, "n 3"], settings: PatchSettings) -> tuple[PatchSettings, int]:
     """Settings with all that was None chosen from the cloud, and how many neighbours reach beyond its noise.
 
-    A patch reaches as far as about 150 points do, and at least eight times as far as the noise, so that the noise
+    A patch reaches as far as about 150 points do, and at least six times as far as the noise, so that the noise
     averages out over the patch and its bend does not.
     """
     from scipy.spatial import cKDTree
@@ -72,10 +75,6 @@ def chosen_settings(points: Float[Tensor, "n 3"], settings: PatchSettings) -> tu
     radius = settings.radius or max(float(torch.from_numpy(far).median()), _REACH * noise)
     steps = 60 if settings.steps is None else settings.steps
     return replace(settings, noise=noise, radius=radius, steps=steps), neighbors
-
-
-_POINTS = 150
-_REACH = 6.0
 
 
 def fit_patches(
@@ -121,7 +120,7 @@ def fit_patches(
 
 
 class _Fitting:
-    """Charts' parameters and the chart points (s, t) of all entries (a point in a patch); chunk after chunk is fitted."""
+    """Charts' parameters, and the chart points (s, t) of all entries (points in patches); fitted chunk by chunk."""
 
     def __init__(self, points: Tensor, patches: Patches, settings: PatchSettings, memory_bytes: int) -> None:
         self.points, self.patches, self.settings = points, patches, settings
@@ -178,11 +177,18 @@ class _Fitting:
             self.uv[self.entries(first, last)] = uv[mask]
             self.parameters.append(atlas.parameters_by_chart.data)
 
-    def transported(self, atlas: ChartAtlas, uv: Tensor, goals: Tensor, mask: Tensor) -> "Transport":  # noqa: F821
-        """The charts' samples carried to their points; ε is as fine as the noise."""
+    def transported(self, atlas: ChartAtlas, uv: Tensor, goals: Tensor, mask: Tensor) -> Transport:
+        """The charts' samples carried to their points; they lie close already, so that ε starts small."""
         with torch.no_grad():
             return earth_mover_distance(
-                atlas(uv), goals, x_mask=mask, y_mask=mask, epsilon=1e-3, iterations=32, tolerance=0.05
+                atlas(uv),
+                goals,
+                x_mask=mask,
+                y_mask=mask,
+                epsilon=1e-3,
+                first_epsilon=8e-3,
+                iterations=8,
+                tolerance=0.05,
             )
 
     def consensus(self) -> tuple[Tensor, Tensor]:

@@ -89,7 +89,7 @@ def _adam(values, mean, square, slope, rate, beta1, beta2, epsilon, step):
 
 @exact
 def _blocks(x, targets, weights):
-    """Points, targets and shares of the total weight in full blocks; points behind the last that counts are left out."""
+    """Points, targets and shares of the total weight in full blocks; what is behind the last weight is left out."""
     count, total = 0, 0.0
     for i in range(len(weights)):
         total += weights[i]
