@@ -115,6 +115,7 @@ class ChartAtlas(nn.Module):
         weights: Float[Tensor, "charts n"],
         *,
         steps: int,
+        enough: Float[Tensor, " charts"] | None = None,
         rate: float = 1e-2,
         beta1: float = 0.9,
         beta2: float = 0.99,
@@ -126,11 +127,13 @@ class ChartAtlas(nn.Module):
 
         Args:
             uv, targets, weights: Of every chart; a weight of 0 leaves a point out, so that charts have unequal numbers.
-            steps: How many, >= 0.
+            steps: How many at most, >= 0.
+            enough: A chart stops where its error is no larger: at the square of the noise, the shape has been fitted
+                and the noise has not.
             rate, beta1, beta2, epsilon: Adam's.
 
         Returns:
-            The error of every chart before the last step.
+            The error of every chart before its last step, or where it stopped.
 
         Raises:
             ValueError: The number of charts or of points differs.
@@ -147,6 +150,7 @@ class ChartAtlas(nn.Module):
         )
         above = targets - nn.functional.pad(uv, (0, 1))
         options = {"rate": rate, "beta1": beta1, "beta2": beta2, "epsilon": epsilon}
-        error = kernel.fit(uv, above, weights, *state, self.geometry, done=self.steps, steps=steps, **options)
+        enough = uv.new_full((charts,), -1.0) if enough is None else enough
+        error = kernel.fit(uv, above, weights, *state, self.geometry, enough, done=self.steps, steps=steps, **options)
         self.steps += steps
         return error

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -141,7 +142,7 @@ def cover(
     return _framed(points, found)
 
 
-def _plane_normals(cloud: np.ndarray, tree: "cKDTree", neighbors: int) -> np.ndarray:  # noqa: F821
+def _plane_normals(cloud: np.ndarray, tree: Any, neighbors: int) -> np.ndarray:
     """Unit normals of the neighbours' planes, signs as they come."""
     normals = np.empty_like(cloud)
     for first in range(0, len(cloud), 20_000):

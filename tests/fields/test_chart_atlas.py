@@ -68,6 +68,16 @@ def test_jets_are_the_derivatives(activation: str):
     torch.testing.assert_close((ahead.by_t - behind.by_t) / (2 * step), jet.by_tt, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("backend", ["reference", "numba"])
+def test_a_chart_stops_where_its_error_is_small_enough(backend: str):
+    uv, targets = clouds(2, 100)
+    atlas = ChartAtlas(2, widths=(32, 32), backend=backend)
+    before = atlas.parameters_by_chart.data.clone()
+    atlas.fit(uv, targets, torch.ones(2, 100), steps=5, enough=torch.tensor([100.0, 0.0]))
+    changed = (atlas.parameters_by_chart.data != before).any(1)
+    assert changed.tolist() == [False, True]
+
+
 def test_the_published_network_has_its_size():
     assert ChartAtlas(1, widths=PUBLISHED_WIDTHS).geometry.parameters == 430_467
 
