@@ -86,19 +86,24 @@ class ChartAtlas(nn.Module):
 
         A ReLU network is linear between its creases: its second derivatives are zero.
         """
-        geometry = self.geometry
+        geometry, bent = self.geometry, self.geometry.activation != "relu"
         h = uv
         first = [torch.eye(2, dtype=uv.dtype, device=uv.device)[k].expand_as(uv) for k in range(2)]
         pairs = (0, 0), (0, 1), (1, 1)
         second = [torch.zeros_like(uv) for _ in pairs]
         for layer, (matrix, bias) in enumerate(geometry.layers(self.parameters_by_chart)):
             h = torch.baddbmm(bias, h, matrix)
-            first, second = [slope @ matrix for slope in first], [bend @ matrix for bend in second]
+            first = [slope @ matrix for slope in first]
+            if bent:
+                second = [bend @ matrix for bend in second]
             if layer < len(geometry.widths):
-                slope, bend = geometry.slope(h), geometry.bend(h)
-                second = [slope * part + bend * first[i] * first[j] for part, (i, j) in zip(second, pairs)]
+                slope = geometry.slope(h)
+                if bent:
+                    bend = geometry.bend(h)
+                    second = [slope * part + bend * first[i] * first[j] for part, (i, j) in zip(second, pairs)]
                 first = [slope * part for part in first]
                 h = geometry.activate(h)
+        second = second if bent else [torch.zeros_like(h)] * 3
         plane = torch.eye(3, dtype=uv.dtype, device=uv.device)
         return ChartJet(h + nn.functional.pad(uv, (0, 1)), first[0] + plane[0], first[1] + plane[1], *second)
 
@@ -110,6 +115,7 @@ class ChartAtlas(nn.Module):
         weights: Float[Tensor, "charts n"],
         *,
         steps: int,
+        enough: Float[Tensor, " charts"] | None = None,
         rate: float = 1e-2,
         beta1: float = 0.9,
         beta2: float = 0.99,
@@ -121,11 +127,13 @@ class ChartAtlas(nn.Module):
 
         Args:
             uv, targets, weights: Of every chart; a weight of 0 leaves a point out, so that charts have unequal numbers.
-            steps: How many, >= 0.
+            steps: How many at most, >= 0.
+            enough: A chart stops where its error is no larger: at the square of the noise, the shape has been fitted
+                and the noise has not.
             rate, beta1, beta2, epsilon: Adam's.
 
         Returns:
-            The error of every chart before the last step.
+            The error of every chart before its last step, or where it stopped.
 
         Raises:
             ValueError: The number of charts or of points differs.
@@ -142,6 +150,7 @@ class ChartAtlas(nn.Module):
         )
         above = targets - nn.functional.pad(uv, (0, 1))
         options = {"rate": rate, "beta1": beta1, "beta2": beta2, "epsilon": epsilon}
-        error = kernel.fit(uv, above, weights, *state, self.geometry, done=self.steps, steps=steps, **options)
+        enough = uv.new_full((charts,), -1.0) if enough is None else enough
+        error = kernel.fit(uv, above, weights, *state, self.geometry, enough, done=self.steps, steps=steps, **options)
         self.steps += steps
         return error

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,9 +36,7 @@ class Patches:
     def __len__(self) -> int:
         return len(self.scales)
 
-    def padded(
-        self, first: int, last: int
-    ) -> tuple[Int64[Tensor, "patches widest"], Bool[Tensor, "patches widest"]]:
+    def padded(self, first: int, last: int) -> tuple[Int64[Tensor, "patches widest"], Bool[Tensor, "patches widest"]]:
         """Members of patches first to last side by side, and which of them there are; others are member 0 there."""
         counts = self.starts[first + 1 : last + 1] - self.starts[first:last]
         column = torch.arange(int(counts.max()))
@@ -45,17 +44,13 @@ class Patches:
         place = torch.where(mask, self.starts[first:last, None] + column, self.starts[first:last, None])
         return self.members[place], mask
 
-    def into_frames(
-        self, points: Float[Tensor, "patches widest 3"], first: int
-    ) -> Float[Tensor, "patches widest 3"]:
+    def into_frames(self, points: Float[Tensor, "patches widest 3"], first: int) -> Float[Tensor, "patches widest 3"]:
         """Points in the frames of patches from `first` on."""
         part = slice(first, first + len(points))
         turned = (points - self.centers[part, None]) @ self.frames[part].mT
         return turned / self.scales[part, None, None]
 
-    def out_of_frames(
-        self, points: Float[Tensor, "patches widest 3"], first: int
-    ) -> Float[Tensor, "patches widest 3"]:
+    def out_of_frames(self, points: Float[Tensor, "patches widest 3"], first: int) -> Float[Tensor, "patches widest 3"]:
         """The opposite of `into_frames`."""
         part = slice(first, first + len(points))
         return (points * self.scales[part, None, None]) @ self.frames[part] + self.centers[part, None]
@@ -147,7 +142,7 @@ def cover(
     return _framed(points, found)
 
 
-def _plane_normals(cloud: np.ndarray, tree: "cKDTree", neighbors: int) -> np.ndarray:  # noqa: F821
+def _plane_normals(cloud: np.ndarray, tree: Any, neighbors: int) -> np.ndarray:
     """Unit normals of the neighbours' planes, signs as they come."""
     normals = np.empty_like(cloud)
     for first in range(0, len(cloud), 20_000):
@@ -197,11 +192,13 @@ def _framed(points: Tensor, found: list[np.ndarray]) -> Patches:
     members = torch.from_numpy(np.concatenate(found) if found else np.zeros(0, np.int64)).long()
     centers = torch.zeros(len(found), 3, dtype=points.dtype)
     frames, scales = torch.zeros(len(found), 3, 3, dtype=points.dtype), torch.ones(len(found), dtype=points.dtype)
+    cloud = points.double().numpy()
     for k, part in enumerate(found):
-        own = points[torch.from_numpy(part)].double()
+        own = cloud[part]
         center = own.mean(0)
         own = own - center
-        axes = torch.linalg.eigh(own.T @ own)[1].flip(1).T
-        axes[2] *= torch.linalg.det(axes).sign()
-        centers[k], frames[k], scales[k] = center, axes, own.norm(dim=1).max().clamp(min=1e-12)
+        axes = np.linalg.eigh(own.T @ own)[1][:, ::-1].T.copy()
+        axes[2] *= np.sign(np.linalg.det(axes))
+        centers[k], frames[k] = torch.from_numpy(center), torch.from_numpy(axes)
+        scales[k] = max(float(np.linalg.norm(own, axis=1).max()), 1e-12)
     return Patches(members, starts, centers, frames, scales)

@@ -42,6 +42,7 @@ def earth_mover_distance(
     cost: Literal["squared", "euclidean"] = "squared",
     method: Literal["sinkhorn", "exact"] = "sinkhorn",
     epsilon: float = 1e-4,
+    first_epsilon: float = 1.0,
     scaling: float = 0.7,
     iterations: int = 1000,
     tolerance: float = 1e-2,
@@ -61,6 +62,7 @@ def earth_mover_distance(
         cost: |x - y|^2, or |x - y| (which has a kink where points meet: its slope there is zero).
         method: "exact" solves without ε through POT, pair by pair, O(n^3); for tests and final scores.
         epsilon: Last ε as a share of the squared diagonal (of the diagonal for "euclidean") of the box around both.
+        first_epsilon: Where ε starts, in the same unit; less is enough where the clouds lie upon each other already.
         scaling: Factor from one ε to the next, in (0, 1).
         iterations: At the last ε, at most.
         tolerance: Iterations end when the rows of the plan are off by this share of their weight in the mean.
@@ -78,17 +80,17 @@ def earth_mover_distance(
     """
     if len(x) != len(y):
         raise ValueError(f"Every cloud of x needs one of y; found {len(x)} and {len(y)} clouds.")
-    if not (epsilon > 0 and 0 < scaling < 1 and iterations >= 0 and tolerance >= 0):
+    if not (epsilon > 0 and first_epsilon > 0 and 0 < scaling < 1 and iterations >= 0 and tolerance >= 0):
         raise ValueError(
-            f"Sinkhorn takes epsilon > 0, 0 < scaling < 1, iterations >= 0 and tolerance >= 0; got {epsilon}, "
-            f"{scaling}, {iterations} and {tolerance}."
+            "Sinkhorn takes epsilon > 0, first_epsilon > 0, 0 < scaling < 1, iterations >= 0 and tolerance >= 0; got "
+            f"{epsilon}, {first_epsilon}, {scaling}, {iterations} and {tolerance}."
         )
     masks = [_mask(points, mask, name) for points, mask, name in ((x, x_mask, "x"), (y, y_mask, "y"))]
     x, y = (torch.where(mask[..., None], points, 0.0) for points, mask in zip((x, y), masks))
     squared = cost == "squared"
     size = _size(x, y, *masks, squared=squared)
     options = {"squared": squared, "scaling": scaling, "iterations": iterations, "tolerance": tolerance}
-    found = _Transport.apply(x, y, *masks, size * epsilon, size, method, backend, options)
+    found = _Transport.apply(x, y, *masks, size * epsilon, size * first_epsilon, method, backend, options)
     paid, regularized, f, g, barycenters, assignment = found  # pyright: ignore[reportGeneralTypeIssues]
     return Transport(paid, regularized, f, g, assignment, barycenters)
 

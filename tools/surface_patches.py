@@ -1,6 +1,5 @@
 """Fits the patches of a cloud: a chart for each, by transport and by agreement; oriented samples come out of it."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from ..fields.chart_atlas import ChartAtlas
 from ..render.patches import Patches, cover, estimate_noise
-from ..render.transport import earth_mover_distance
+from ..render.transport import Transport, earth_mover_distance
 from .patch_orientation import patch_signs
 
 
@@ -34,7 +33,7 @@ class PatchSettings:
     transport_rounds: int = 2
     """How often the points are transported anew while the charts take shape; 0 leaves the transport out."""
     steps: int | None = None
-    """Steps of a chart at most, before the patches are made to agree."""
+    """Steps of a chart at most, before the patches are made to agree: it stops where what is left is the noise."""
     agreement_rounds: int = 2
     """How often what overlapping patches say is brought together."""
     agreement_steps: int = 10
@@ -55,11 +54,16 @@ class OrientedSamples(NamedTuple):
 
 Progress = Callable[[str, float], None]
 
+_POINTS = 150  # of a patch
+_STEPS = 60  # on a noisy cloud; a clean one is worth more
+_CLEAN = 0.02  # noise below this share of the radius
+_REACH = 6.0  # radius of a patch at least, in standard deviations of the noise
+
 
 def chosen_settings(points: Float[Tensor, "n 3"], settings: PatchSettings) -> tuple[PatchSettings, int]:
     """Settings with all that was None chosen from the cloud, and how many neighbours reach beyond its noise.
 
-    A patch reaches as far as about 150 points do, and at least eight times as far as the noise, so that the noise
+    A patch reaches as far as about 150 points do, and at least six times as far as the noise, so that the noise
     averages out over the patch and its bend does not.
     """
     from scipy.spatial import cKDTree
@@ -70,12 +74,8 @@ def chosen_settings(points: Float[Tensor, "n 3"], settings: PatchSettings) -> tu
     some = cloud[:: max(1, len(cloud) // 2000)]
     far = cKDTree(cloud).query(some, k=min(_POINTS, len(cloud)), workers=-1)[0][:, -1]
     radius = settings.radius or max(float(torch.from_numpy(far).median()), _REACH * noise)
-    steps = 60 if settings.steps is None else settings.steps
+    steps = (_STEPS if noise > _CLEAN * radius else 4 * _STEPS) if settings.steps is None else settings.steps
     return replace(settings, noise=noise, radius=radius, steps=steps), neighbors
-
-
-_POINTS = 150
-_REACH = 6.0
 
 
 def fit_patches(
@@ -121,7 +121,7 @@ def fit_patches(
 
 
 class _Fitting:
-    """Charts' parameters and the chart points (s, t) of all entries (a point in a patch); chunk after chunk is fitted."""
+    """Charts' parameters, and the chart points (s, t) of all entries (points in patches); fitted chunk by chunk."""
 
     def __init__(self, points: Tensor, patches: Patches, settings: PatchSettings, memory_bytes: int) -> None:
         self.points, self.patches, self.settings = points, patches, settings
@@ -157,7 +157,8 @@ class _Fitting:
     def local_stage(self, progress: Progress) -> None:
         """Every chart to its own points: first where transport carries its samples, then point by point."""
         settings = self.settings
-        assert settings.steps is not None and settings.noise is not None
+        assert settings.steps is not None
+        assert settings.noise is not None
         for first, last in self.chunks():
             progress("charts", first / len(self.patches))
             members, mask = self.patches.padded(first, last)
@@ -174,15 +175,23 @@ class _Fitting:
                 chart, sample = mask.nonzero().T
                 matched[chart, partner[chart, sample]] = uv[chart, sample]
                 uv = matched
-            atlas.fit(uv, goals, weights, steps=share, rate=settings.rate)
+            enough = (settings.noise / self.patches.scales[first:last]).square().float()
+            atlas.fit(uv, goals, weights, steps=share, enough=enough, rate=settings.rate)
             self.uv[self.entries(first, last)] = uv[mask]
             self.parameters.append(atlas.parameters_by_chart.data)
 
-    def transported(self, atlas: ChartAtlas, uv: Tensor, goals: Tensor, mask: Tensor) -> "Transport":  # noqa: F821
-        """The charts' samples carried to their points; ε is as fine as the noise."""
+    def transported(self, atlas: ChartAtlas, uv: Tensor, goals: Tensor, mask: Tensor) -> Transport:
+        """The charts' samples carried to their points; they lie close already, so that ε starts small."""
         with torch.no_grad():
             return earth_mover_distance(
-                atlas(uv), goals, x_mask=mask, y_mask=mask, epsilon=1e-3, iterations=32, tolerance=0.05
+                atlas(uv),
+                goals,
+                x_mask=mask,
+                y_mask=mask,
+                epsilon=1e-3,
+                first_epsilon=8e-3,
+                iterations=8,
+                tolerance=0.05,
             )
 
     def consensus(self) -> tuple[Tensor, Tensor]:

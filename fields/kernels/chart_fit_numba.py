@@ -26,6 +26,7 @@ def fit(
     mean: Tensor,
     square: Tensor,
     geometry: ChartGeometry,
+    enough: Tensor,
     *,
     done: int,
     steps: int,
@@ -37,7 +38,7 @@ def fit(
     """See `chart_fit_reference.fit`."""
     shapes = np.array(geometry.shapes, np.int64)
     padded = -(-shapes // _MULTIPLE) * _MULTIPLE
-    arrays = [tensor.detach().contiguous().numpy() for tensor in (x, targets, weights)]
+    arrays = [tensor.detach().contiguous().numpy() for tensor in (x, targets, weights, enough)]
     state = [tensor.detach().numpy() for tensor in (parameters, mean, square)]
     settings = np.array([rate, beta1, beta2, epsilon], np.float64)
     error = np.zeros(len(x), np.float32)
@@ -89,7 +90,7 @@ def _adam(values, mean, square, slope, rate, beta1, beta2, epsilon, step):
 
 @exact
 def _blocks(x, targets, weights):
-    """Points, targets and shares of the total weight in full blocks; points behind the last that counts are left out."""
+    """Points, targets and shares of the total weight in full blocks; what is behind the last weight is left out."""
     count, total = 0, 0.0
     for i in range(len(weights)):
         total += weights[i]
@@ -156,7 +157,7 @@ def _descend(points, goals, shares, values, padded, activation, omega, room):
 
 @compiled_parallel
 def _fit(
-    x, targets, weights, parameters, mean, square, shapes, padded, activation, omega, done, steps, settings, error
+    x, targets, weights, enough, parameters, mean, square, shapes, padded, activation, omega, done, steps, settings, error
 ):  # fmt: skip
     size = (padded[:, 0] * padded[:, 1]).sum() + padded[:, 1].sum()
     widest, largest = padded[:-1, 1].max(), (padded[:, 0] * padded[:, 1]).max()
@@ -172,6 +173,8 @@ def _fit(
         room = np.empty(size, np.float32), np.empty(largest, np.float32), blocks[0], blocks[1], blocks[2], kept, y
         for step in range(done + 1, done + steps + 1):
             error[chart] = _descend(points, goals, shares, state[0], padded, activation, omega, room)
+            if error[chart] <= enough[chart]:
+                break
             _adam(
                 state[0], state[1], state[2], room[0],
                 settings[0], settings[1], settings[2], settings[3], step,

@@ -30,6 +30,7 @@ def fit(
     mean: Tensor,
     square: Tensor,
     geometry: ChartGeometry,
+    enough: Tensor,
     *,
     done: int,
     steps: int,
@@ -43,10 +44,11 @@ def fit(
     Args:
         x, targets, weights: (charts, n, 2), (charts, n, 3), (charts, n) with weights >= 0.
         parameters, mean, square: (charts, parameters), changed in place.
+        enough: A chart whose error is at most this takes no further step (charts,).
         done: Steps that the moments have seen before.
 
     Returns:
-        The error of every chart before the last step (charts,); zeros if there was none.
+        The error of every chart before its last step, or where it stopped (charts,); zeros if there was none.
     """
     share = weights / weights.sum(1, keepdim=True).clamp(min=1e-30)
     error = parameters.new_zeros(len(parameters))
@@ -55,8 +57,9 @@ def fit(
             leaf = parameters.detach().requires_grad_()
             error = (share * (evaluate(x, leaf, geometry) - targets).square().sum(2)).sum(1)
             (slope,) = torch.autograd.grad(error.sum(), leaf)
-        mean.lerp_(slope, 1 - beta1)
-        square.mul_(beta2).addcmul_(slope, slope, value=1 - beta2)
+        goes_on = (error > enough).to(slope)[:, None]
+        mean.lerp_(slope, goes_on * (1 - beta1))
+        square.lerp_(slope.square(), goes_on * (1 - beta2))
         scale = (square / (1 - beta2**step)).sqrt_().add_(epsilon)
-        parameters.addcdiv_(mean, scale, value=-rate / (1 - beta1**step))
+        parameters.addcdiv_(goes_on * mean, scale, value=-rate / (1 - beta1**step))
     return error.detach()

@@ -1,5 +1,6 @@
 """Shape of the networks of an atlas, and where each layer's values lie in a chart's row of parameters."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ class ChartGeometry:
     def shapes(self) -> list[tuple[int, int]]:
         """(inputs, outputs) of every layer."""
         sizes = 2, *self.widths, 3
-        return list(zip(sizes[:-1], sizes[1:]))
+        return list(itertools.pairwise(sizes))
 
     @property
     def parameters(self) -> int:

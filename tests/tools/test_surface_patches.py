@@ -1,0 +1,45 @@
+"""The patches of a noisy cloud: smoother than it, and turned outwards."""
+
+import pytest
+import torch
+
+from neufield.tools.surface_patches import PatchSettings, chosen_settings, fit_patches
+
+
+def noisy_sphere(n: int = 2500, noise: float = 0.03) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.nn.functional.normalize(torch.randn(n, 3, generator=generator), dim=1)
+    return points + noise * torch.randn(n, 3, generator=generator)
+
+
+def test_a_noisy_sphere_is_smoothed_and_looks_outwards():
+    cloud = noisy_sphere()
+    found = fit_patches(cloud, None, PatchSettings())
+    off = (found.points.norm(dim=1) - 1).abs().mean()
+    assert off < 0.5 * (cloud.norm(dim=1) - 1).abs().mean()
+    outwards = torch.nn.functional.normalize(found.points, dim=1)
+    agreement = (found.normals * outwards).sum(1)
+    assert agreement.min() > 0.5
+    assert agreement.mean() > 0.97
+
+
+def test_given_normals_are_followed():
+    cloud = noisy_sphere(1200, 0.01)
+    inwards = -torch.nn.functional.normalize(cloud, dim=1)
+    found = fit_patches(cloud, inwards, PatchSettings(steps=15, agreement_rounds=1))
+    assert (found.normals * torch.nn.functional.normalize(found.points, dim=1)).sum(1).mean() < -0.95
+
+
+def test_the_size_of_the_chunks_does_not_change_what_is_chosen():
+    cloud = noisy_sphere(800)
+    settings, _ = chosen_settings(cloud, PatchSettings())
+    assert settings.noise == pytest.approx(0.03, rel=0.3)
+    larger, _ = chosen_settings(10 * cloud, PatchSettings())
+    assert larger.radius == pytest.approx(10 * settings.radius, rel=1e-3)
+
+
+def test_chunks_give_samples_of_the_same_quality():
+    cloud = noisy_sphere(1200)
+    found = fit_patches(cloud, None, PatchSettings(steps=15), memory_bytes=1 << 20)
+    assert (found.points.norm(dim=1) - 1).abs().mean() < 0.6 * (cloud.norm(dim=1) - 1).abs().mean()
+    assert len(found.points) == 1200
