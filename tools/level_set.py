@@ -65,7 +65,7 @@ def extract_level_set(
 def enclosed_volume(mesh: Mesh) -> float:
     """The volume inside a closed mesh, positive where its faces are counter-clockwise seen from outside.
 
-        V = 1/6 sum_faces a . (b x c)
+    V = 1/6 sum_faces a . (b x c)
     """
     a, b, c = (mesh.vertices - mesh.vertices[:1])[mesh.faces.T]
     return float((a * torch.linalg.cross(b, c)).sum()) / 6.0
@@ -74,9 +74,7 @@ def enclosed_volume(mesh: Mesh) -> float:
 class _Grid:
     """A distance on the vertices of a grid."""
 
-    def __init__(
-        self, distance: Distance, origin: Float64[np.ndarray, "3"], cell: float, device: torch.device
-    ) -> None:
+    def __init__(self, distance: Distance, origin: Float64[np.ndarray, "3"], cell: float, device: torch.device) -> None:
         self.distance, self.origin, self.cell, self.device = distance, origin, cell, device
 
     @torch.no_grad()
@@ -119,25 +117,27 @@ class _Grid:
                 volume[0] = last
             last = volume[-1].copy()
             if volume.min() < 0.0:
-                vertices, faces, _, _ = marching_cubes(volume, 0.0, gradient_direction="ascent")
-                vertices = vertices.astype(np.float64) + (first * _FINEST, 0, 0)
-                yield vertices, faces[:, ::-1].astype(np.int64)
+                vertices, faces, _, _ = marching_cubes(volume, 0.0, gradient_direction="descent")
+                vertices = vertices.astype(np.float64) + np.array([first * _FINEST, 0, 0])
+                yield vertices, faces.astype(np.int64)
 
     def _volume(
         self, active: Bool[np.ndarray, "x y z"], inside: Bool[np.ndarray, "x y z"], first: int, deep: int
     ) -> Float32[np.ndarray, "a b c"]:
         """f at the grid's vertices of so many layers of blocks; only its sign where no block is active."""
         end = first + deep
-        # A vertex is evaluated if any of the eight blocks around it is active, also those of the layers beside these:
+        volume = np.where(_at_vertices(inside[first:end]), np.float32(-1.0), np.float32(1.0))
+        # A vertex is evaluated if any of the eight blocks around it is active, also one in the layers beside these:
         # two slabs then agree about their common vertices.
-        cells = np.zeros((deep + 2, *active.shape[1:]), bool)
-        low, high = max(first - 1, 0), min(end + 1, active.shape[0])
-        cells[low - first + 1 : high - first + 1] = active[low:high]
-        wanted = _touched(cells)[_FINEST : (deep + 1) * _FINEST + 1]
-        signs = _at_vertices(inside[first : min(end + 1, inside.shape[0])])[: deep * _FINEST + 1]
-        volume = np.where(signs, np.float32(-1.0), np.float32(1.0))
+        low = max(first - 1, 0)
+        corners = (np.argwhere(active[low : end + 1]) + np.array([low - first, 0, 0])) * _FINEST
+        wanted = np.zeros(volume.shape, bool)
+        for offset in np.ndindex(*(_FINEST + 1,) * 3):
+            x, y, z = (corners + offset).T
+            here = (x >= 0) & (x < len(volume))
+            wanted[x[here], y[here], z[here]] = True
         places = np.argwhere(wanted)
-        found = self.values((places + (first * _FINEST, 0, 0)).astype(np.float64))
+        found = self.values(places + np.array([first * _FINEST, 0.0, 0.0]))
         volume[wanted] = np.where(np.abs(found) < _AWAY, np.float32(_AWAY), found)
         sides = [volume[:, :1], volume[:, -1:], volume[:, :, :1], volume[:, :, -1:]]
         sides += [volume[:1]] if first == 0 else []
@@ -156,15 +156,6 @@ def _at_vertices(blocks: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "a b c"]
     for axis in range(3):
         blocks = blocks.repeat(_FINEST, axis=axis)
         blocks = np.concatenate([blocks, blocks.take([-1], axis=axis)], axis=axis)
-    return blocks
-
-
-def _touched(blocks: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "a b c"]:
-    """Which vertices belong to any of the blocks."""
-    for axis in range(3):
-        blocks = blocks.repeat(_FINEST, axis=axis)
-        none = np.zeros_like(blocks.take([0], axis=axis))
-        blocks = np.concatenate([blocks, none], axis=axis) | np.concatenate([none, blocks], axis=axis)
     return blocks
 
 

@@ -32,7 +32,13 @@ class Trimming:
             raise ValueError(f"Trimming needs 0 < rim <= gap and 0 <= piece <= 1, got {self}.")
 
 
-def trimmed(mesh: Mesh, samples: Float64[Tensor, "n 3"], trimming: Trimming, *, watertight: bool = False) -> Mesh:
+DEFAULT = Trimming()
+"""What suits dense samples."""
+
+
+def trimmed(
+    mesh: Mesh, samples: Float64[Tensor, "n 3"], trimming: Trimming = DEFAULT, *, watertight: bool = False
+) -> Mesh:
     """Removes the surface that spans gaps of the samples, and small pieces.
 
     A vertex is off the data where its distance to the nearest sample is more than `rim` spacings; a connected region

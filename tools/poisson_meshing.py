@@ -8,7 +8,7 @@ from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from ..render.meshes import Mesh
-from .mesh_trimming import Trimming, trimmed
+from .mesh_trimming import DEFAULT, Trimming, local_spacing, trimmed
 
 NEIGHBOURS = 30
 """Nearest points that a normal is estimated from, and along which normals are made to agree."""
@@ -24,7 +24,7 @@ def poisson_mesh(
     *,
     depth: int | None = None,
     watertight: bool = False,
-    trimming: Trimming = Trimming(),
+    trimming: Trimming = DEFAULT,
 ) -> Mesh:
     """Reconstructs the surface that samples and their normals lie on. Kazhdan and Hoppe 2013.
 
@@ -66,8 +66,6 @@ def poisson_mesh(
 
 def poisson_depth(points: Float64[Tensor, "n 3"]) -> int:
     """The depth at which the octree's cells are about as large as the samples' spacing, 5 to 11."""
-    from .mesh_trimming import local_spacing
-
     spacing = float(local_spacing(points).median())
     side = _BOX * float((points.amax(dim=0) - points.amin(dim=0)).max())
     return min(max(round(math.log2(max(side / max(spacing, 1e-300), 1.0))), _DEPTHS[0]), _DEPTHS[1])
@@ -76,8 +74,9 @@ def poisson_depth(points: Float64[Tensor, "n 3"]) -> int:
 def estimated_normals(points: Float64[Tensor, "n 3"], *, neighbours: int = NEIGHBOURS) -> Float32[Tensor, "n 3"]:
     """Normals of the planes through each point's neighbours, turned so that neighbouring ones agree.
 
-    The turning walks a minimal spanning tree of tangent planes from the highest point, whose normal points up:
-    Hoppe et al. 1992, section 3.3. Outwards, as far as the walk makes no mistake.
+    The turning walks a minimal spanning tree of tangent planes: Hoppe et al. 1992, section 3.3. All are turned round
+    at the end if the volume that they enclose, V = 1/3 sum_i area_i p_i . n_i, is negative. They point outwards where
+    the walk made no mistake.
 
     Args:
         points: Samples, in any coordinates.
@@ -89,10 +88,12 @@ def estimated_normals(points: Float64[Tensor, "n 3"], *, neighbours: int = NEIGH
     count = min(neighbours, len(points))
     cloud.estimate_normals(open3d.geometry.KDTreeSearchParamKNN(count))
     cloud.orient_normals_consistent_tangent_plane(count)
-    return torch.from_numpy(np.asarray(cloud.normals).astype(np.float32))
+    normals, centred = torch.from_numpy(np.asarray(cloud.normals)), torch.from_numpy(np.asarray(cloud.points))
+    volume = (local_spacing(points).square() * (centred * normals).sum(dim=1)).sum()
+    return torch.where(volume < 0.0, -normals, normals).float()
 
 
-def _open3d_cloud(points: Float64[Tensor, "n 3"]):  # noqa: ANN202
+def _open3d_cloud(points: Float64[Tensor, "n 3"]):
     """The points for open3d, about the origin and of size 1: it meshes in float32."""
     import open3d
 
