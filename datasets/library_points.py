@@ -24,8 +24,9 @@ def read_array(path: Path) -> StoredPoints:
         FormatError: if it is no such array, or cannot be read.
     """
     try:
-        stored: Any = np.load(path, allow_pickle=False)
-        arrays = {"points": stored} if isinstance(stored, np.ndarray) else {key: stored[key] for key in stored}
+        with path.open("rb") as file:
+            stored: Any = np.load(file, allow_pickle=False)
+            arrays = {"points": stored} if isinstance(stored, np.ndarray) else {key: stored[key] for key in stored}
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
         said = " ".join(str(error).split())
         raise FormatError(f"{path}: cannot be read as numbers of numpy ({said}); save the array again") from error
@@ -91,9 +92,12 @@ def read_mesh_file(path: Path, kind: str) -> StoredPoints:
     try:
         with path.open("rb") as file:
             mesh: Any = trimesh.load_mesh(file, file_type=kind, process=False)
-        points, faces = np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64)
+        points = np.asarray(mesh.vertices, np.float64).reshape(-1, 3)
+        faces = np.asarray(mesh.faces, np.int64).reshape(-1, 3)
     except Exception as error:  # trimesh passes on whatever its parsers meet
-        raise _unreadable(path, f"a mesh ({kind.upper()})", error) from error
+        raise _unreadable(path, f"{kind.upper()} mesh", error) from error
+    if not len(faces) and kind != "off":
+        raise _unreadable(path, f"{kind.upper()} mesh", ValueError("no triangles in it"))
     if kind == "stl":
         points, corners = np.unique(points, axis=0, return_inverse=True)
         faces = corners.reshape(-1)[faces]
@@ -110,7 +114,7 @@ def _named(arrays: dict[str, Any], names: tuple[str, ...], otherwise: Any) -> An
 def _table(array: Shaped[np.ndarray, "..."], path: Path, what: str) -> Float64[np.ndarray, "n columns"]:
     if array.dtype.kind not in "fiu":
         raise FormatError(f"{path}: expected {what} as numbers, found the type {array.dtype}; save them as float32")
-    if array.ndim != 2 or array.shape[1] < 3 or (array.shape[1] > 64 and array.shape[0] < 16):
+    if array.ndim != 2 or array.shape[1] < 3 or array.shape[0] < 10 <= array.shape[1]:
         raise FormatError(
             f"{path}: expected {what} as an array (n, 3) or (n, 6), found {array.shape}; save them with a row for each"
         )

@@ -6,6 +6,8 @@ from ..render.mesh_sampling import SurfacePoints, sample_surface
 from ..render.meshes import Mesh
 
 _ENLARGED = 0.1  # of the bounding box's sides, on either side of it: where outliers may lie
+_DRAWN = 1000  # at least, so that chance does not empty a hole's surroundings
+_LEAST_LEFT = 0.01  # of the surface, outside of a hole
 
 
 def made_scan(
@@ -13,16 +15,15 @@ def made_scan(
 ) -> SurfacePoints:
     """Draws points evenly from a mesh's surface and spoils them as scanners do.
 
-    A hole is what a ball around a point of the surface, chosen by the seed, would take out: no point is drawn there, and
-    there are `count` points all the same. For one seed, points without noise, their noise and the hole's place do not
-    depend on how strong the noise is.
+    A hole is what a ball around a point of the surface, chosen by the seed, would take out: none is drawn there, and
+    there are `count` points all the same. With the same seed, stronger noise moves the same points further.
 
     Args:
         mesh: The true surface.
         count: Points in all, outliers included.
         noise: Standard deviation of Gaussian noise in each coordinate, as a share of the bounding box's diagonal.
-        outliers: Share of points that lie anywhere in the bounding box, enlarged by a tenth on each side, in [0, 1]. They
-            come last, and their normals point anywhere.
+        outliers: Share of points, in [0, 1], that lie anywhere in the bounding box, enlarged by a tenth on each side.
+            They come last, and their normals point anywhere.
         hole: Radius of the ball, as a share of the diagonal; 0 leaves the surface whole.
         seed: Of everything that is drawn.
 
@@ -32,7 +33,7 @@ def made_scan(
     Raises:
         ValueError: A share is out of range, or the hole leaves nothing of the surface.
     """
-    if count < 0 or noise < 0.0 or hole < 0.0 or not 0.0 <= outliers <= 1.0:
+    if not (count >= 0 and noise >= 0.0 and hole >= 0.0 and 0.0 <= outliers <= 1.0):
         raise ValueError(
             "A made scan takes a count, noise and a hole >= 0 and outliers in [0, 1], found "
             f"{count=}, {noise=}, {hole=} and {outliers=}."
@@ -58,10 +59,10 @@ def _with_hole(
     points, normals = sample_surface(mesh, 0, generator=generator)
     assert normals is not None
     while len(points) < count:
-        drawn = sample_surface(mesh, count, generator=generator)
+        drawn = sample_surface(mesh, max(count, _DRAWN), generator=generator)
         assert drawn.normals is not None
         outside = (drawn.points - center).norm(dim=1) >= radius
-        if int(outside.sum()) < 0.01 * count:
+        if int(outside.sum()) < _LEAST_LEFT * len(outside):
             raise ValueError(
                 f"The hole's ball, {radius:.6g} in radius, takes nearly all of the surface; choose a smaller one."
             )

@@ -18,7 +18,7 @@ class _Field(NamedTuple):
     name: str
     kind: str
     """numpy's name of its type."""
-    count: int
+    width: int
 
 
 class _Header(NamedTuple):
@@ -36,8 +36,8 @@ def read_pcd(path: Path) -> StoredPoints:
     """
     content = path.read_bytes()
     header = _read_header(content, path)
-    width = sum(field.count for field in header.fields)
-    size = sum(field.count * np.dtype(field.kind).itemsize for field in header.fields)
+    width = sum(field.width for field in header.fields)
+    size = sum(field.width * np.dtype(field.kind).itemsize for field in header.fields)
     columns: dict[str, Shaped[np.ndarray, "n"]] = {}
     if not header.points:
         return StoredPoints(np.empty((0, 3)))
@@ -49,9 +49,9 @@ def read_pcd(path: Path) -> StoredPoints:
         for field in header.fields:
             # Packed colours are four bytes, written as a float or as a whole number.
             columns[field.name] = table[: header.points, column].astype(field.kind)
-            column += field.count
+            column += field.width
     elif header.storage == "binary":
-        layout = np.dtype([(f.name, f.kind, (f.count,)) for f in header.fields])
+        layout = np.dtype([(f.name, f.kind, (f.width,)) for f in header.fields])
         if len(content) - header.end < header.points * size:
             found = (len(content) - header.end) // size
             raise _wrong(path, f"{header.points:,} points of {size} bytes, as its header announces", found)
@@ -61,8 +61,8 @@ def read_pcd(path: Path) -> StoredPoints:
         packed = _unpacked(content, header.end, header.points * size, path)
         place = 0
         for f in header.fields:
-            values = np.frombuffer(packed, f.kind, header.points * f.count, place)
-            columns[f.name] = values.reshape(header.points, f.count)[:, 0]
+            values = np.frombuffer(packed, f.kind, header.points * f.width, place)
+            columns[f.name] = values.reshape(header.points, f.width)[:, 0]
             place += values.nbytes
     for name in ("rgb", "rgba"):
         if name in columns and columns[name].dtype.itemsize == 4:
@@ -141,7 +141,7 @@ def _read_header(content: bytes, path: Path) -> _Header:
         # PCL calls bytes between fields `_`, which may come more than once.
         names = [f"_{i}" if name == "_" else name for i, name in enumerate(names)]
         fields = [_Field(*field) for field in zip(names, kinds, counts, strict=True)]
-        np.dtype([(field.name, field.kind, (field.count,)) for field in fields])
+        np.dtype([(field.name, field.kind, (field.width,)) for field in fields])
         points = (
             int(entries["POINTS"][0]) if "POINTS" in entries else int(entries["WIDTH"][0]) * int(entries["HEIGHT"][0])
         )

@@ -124,8 +124,11 @@ def _read_header(content: bytes, path: Path) -> _Header:
     after = content.find(b"\n", end) + 1
     if order is None or not after:
         raise _wrong(path, "a PLY header with its format: ascii, binary_little_endian or binary_big_endian")
+    for element in elements:
+        if element.rows < 0 or len({item.name for item in element.properties}) < len(element.properties):
+            raise _wrong(path, f"rows of {element.name!r} with properties of different names")
     vertex = next((element for element in elements if element.name == "vertex"), _Element("", 0, []))
-    if not set("xyz") <= {item.name for item in vertex.properties if not item.count_kind} or vertex.rows < 0:
+    if not set("xyz") <= {item.name for item in vertex.properties if not item.count_kind}:
         raise _wrong(path, "vertices with x, y and z")
     return _Header(order, elements, after)
 
@@ -167,7 +170,7 @@ def _read_columns(numbers: Float64[np.ndarray, "numbers"], element: _Element, st
     end = start + element.rows * len(element.properties)
     if end > len(numbers):
         return None
-    columns = numbers[start:end].reshape(element.rows, -1).T
+    columns = numbers[start:end].reshape(element.rows, len(element.properties)).T
     # A colour's type says what its largest value is; all other numbers stay as precise as they are written.
     values = {
         item.name: column.astype("u1") if item.kind == "u1" else column
@@ -200,7 +203,7 @@ def _read_ragged(stream: _Stream, element: _Element, order: str, place: int) -> 
     counts: list[list[int]] = [[] for _ in element.properties]
     places: list[list[int]] = [[] for _ in element.properties]
     sizes = [np.dtype(item.kind).itemsize if is_binary else 1 for item in element.properties]
-    count_sizes = [np.dtype(item.count_kind).itemsize * bool(item.count_kind) for item in element.properties]
+    count_sizes = [np.dtype(item.count_kind).itemsize if item.count_kind else 0 for item in element.properties]
     for _ in range(element.rows):
         for i, (size, count_size) in enumerate(zip(sizes, count_sizes, strict=True)):
             count = 1
@@ -218,8 +221,11 @@ def _read_ragged(stream: _Stream, element: _Element, order: str, place: int) -> 
     values: dict[str, np.ndarray] = {}
     lists: dict[str, _Lists] = {}
     for item, size, lengths, begins in zip(element.properties, sizes, counts, places, strict=True):
-        parts = [stream[begin : begin + size * length] for begin, length in zip(begins, lengths, strict=True)]
-        items = np.frombuffer(b"".join(parts), order + item.kind) if is_binary else np.concatenate(parts)
+        parts = [slice(begin, begin + size * length) for begin, length in zip(begins, lengths, strict=True)]
+        if isinstance(stream, bytes):
+            items = np.frombuffer(b"".join(stream[part] for part in parts), order + item.kind)
+        else:
+            items = np.concatenate([stream[part] for part in parts])
         if item.count_kind:
             lists[item.name] = _Lists(np.array(lengths, np.int64), items.astype(np.int64))
         else:

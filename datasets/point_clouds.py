@@ -81,7 +81,7 @@ def _kept(stored: StoredPoints, kept: Bool[np.ndarray, "n"]) -> StoredPoints:
 
 
 def _finite(stored: StoredPoints, path: Path, notes: list[str]) -> StoredPoints:
-    finite = np.isfinite(stored.points).all(axis=1)
+    finite = np.asarray(np.isfinite(stored.points).all(axis=1))
     missing = len(finite) - int(finite.sum())
     if not len(finite):
         raise PointCloudError(f"{path}: expected at least {FEWEST_POINTS} points, found none; check what was exported")
@@ -159,9 +159,9 @@ def _unit_normals(stored: StoredPoints, notes: list[str]) -> Float32[np.ndarray,
         return None
     normals = np.divide(stored.normals, lengths, out=np.zeros_like(stored.normals), where=known[:, None])
     if unknown:
-        from scipy.spatial import cKDTree
+        from scipy.spatial import KDTree
 
-        nearest = cKDTree(stored.points[known]).query(stored.points[~known], workers=-1)[1]
+        nearest = KDTree(stored.points[known]).query(stored.points[~known], workers=-1)[1]
         normals[~known] = normals[known][nearest]
         notes.append(
             f"{unknown:,} of its {len(known):,} normals have no length, and are replaced by their nearest neighbours'"

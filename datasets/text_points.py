@@ -171,7 +171,9 @@ def _wrong_line(content: bytes, path: Path, first_line: int) -> FormatError:
         wrong = next((word for word in words if not _is_number(word)), None)
         if wrong is not None:
             shown = wrong[:40].decode("utf-8", errors="replace")
-            return FormatError(f"{path}: line {number}: expected numbers, found {shown!r}; mend or remove the line")
+            return FormatError(
+                f"{path}: line {number}: expected numbers, found {shown!r}; mend or remove it, or copy the file again"
+            )
         if words and len(words) != columns:
             return FormatError(
                 f"{path}: line {number}: expected {columns} numbers, as the lines before it have, found {len(words)}; "

@@ -25,11 +25,6 @@ class Mesh:
                 f"A mesh's faces are rows of its {len(self.vertices)} vertices, found {int(self.faces.min())} to "
                 f"{int(self.faces.max())}."
             )
-        for name, values in (("normals", self.normals), ("colors", self.colors)):
-            if values is not None and len(values) != len(self.vertices):
-                raise ValueError(
-                    f"A mesh has a row of {name} for each of its {len(self.vertices)} vertices, found {len(values)}."
-                )
 
     def corners(self) -> Float64[Tensor, "f 3 3"]:
         """Positions of each triangle's three corners."""
