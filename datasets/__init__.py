@@ -1,4 +1,4 @@
-"""Files to tensors in memory: posed photographs of any known format, and built-in scenes."""
+"""Files to tensors in memory: posed photographs and point clouds of any known format, and built-in scenes."""
 
 from .clips import Clip as Clip
 from .clips import held_out_frames as held_out_frames
@@ -15,11 +15,13 @@ from .errors import MissingPackageError as MissingPackageError
 from .errors import NoPosesError as NoPosesError
 from .errors import OutputError as OutputError
 from .errors import PhotosError as PhotosError
+from .errors import PointCloudError as PointCloudError
 from .errors import PoseError as PoseError
 from .errors import TooFewImagesError as TooFewImagesError
 from .errors import UnsafePathError as UnsafePathError
 from .errors import VideoFileError as VideoFileError
 from .loading import load_posed_scene as load_posed_scene
+from .made_scans import made_scan as made_scan
 from .photo_posing import PoseReport as PoseReport
 from .photo_posing import PoseSettings as PoseSettings
 from .photo_posing import default_output as default_output
@@ -27,6 +29,8 @@ from .photo_posing import pose_photos as pose_photos
 from .picture_source import StoredType as StoredType
 from .pictures import Picture as Picture
 from .pictures import load_picture as load_picture
+from .point_clouds import PointCloud as PointCloud
+from .point_clouds import load_point_cloud as load_point_cloud
 from .posed_images import PixelBatch as PixelBatch
 from .posed_images import PosedImages as PosedImages
 from .posed_images import PosedScene as PosedScene

@@ -15,6 +15,7 @@ from .stored_points import StoredPoints
 FEWEST_POINTS = 10
 """Distinct points of the smallest cloud; fewer say nothing about a surface."""
 
+_LARGEST = 1e100  # of a coordinate: the squares of larger ones leave the range of numbers
 _FLAT = 1e-6  # of a cloud's extent: what is thinner has no thickness
 _FAR = 100.0  # times the distance from the middle within which nine in ten points lie
 _MOST_WITHOUT_NORMAL = 0.1
@@ -37,9 +38,9 @@ class PointCloud:
 def load_point_cloud(path: Path) -> PointCloud:
     """Reads a point cloud, or the vertices of a mesh: ply, xyz, txt, csv, npy, npz, obj, pcd, las, laz, off, stl, glb.
 
-    Points that are NaN or infinite, or were there before, are left out and counted in a note. Normals get unit length;
-    those of no length become their nearest neighbours', and if more than a tenth are such, none is used. Points that
-    lie far from all others stay, and a note names them.
+    Points that are NaN, infinite or beyond 1e100, or were there before, are left out and counted in a note. Normals get
+    unit length; those of no length become their nearest neighbours', and if more than a tenth are such, none is used.
+    Points that lie far from all others stay, and a note names them.
 
     Raises:
         MissingFileError: if there is no such file.
@@ -81,7 +82,7 @@ def _kept(stored: StoredPoints, kept: Bool[np.ndarray, "n"]) -> StoredPoints:
 
 
 def _finite(stored: StoredPoints, path: Path, notes: list[str]) -> StoredPoints:
-    finite = np.asarray(np.isfinite(stored.points).all(axis=1))
+    finite = np.asarray((np.abs(stored.points) <= _LARGEST).all(axis=1))
     missing = len(finite) - int(finite.sum())
     if not len(finite):
         raise PointCloudError(f"{path}: expected at least {FEWEST_POINTS} points, found none; check what was exported")
@@ -125,8 +126,7 @@ def _first_of_each(points: Float64[np.ndarray, "n 3"]) -> Bool[np.ndarray, "n"]:
 def _without_far(points: Float64[np.ndarray, "n 3"], notes: list[str]) -> Bool[np.ndarray, "n"]:
     """Which points are not isolated ones, far from all others; a note names those."""
     middle = np.median(points, axis=0)
-    with np.errstate(over="ignore"):
-        distances = np.linalg.norm(points - middle, axis=1)
+    distances = np.linalg.norm(points - middle, axis=1)
     usual = np.quantile(distances, 0.9, method="lower")
     near = distances <= _FAR * usual
     if not near.all():

@@ -54,11 +54,13 @@ def unnamed_points(table: Float64[np.ndarray, "n columns"]) -> StoredPoints:
     """Points of a table without names: x y z, and after them normals and colours, which their values tell.
 
     Three neighbouring columns are normals where nine in ten rows have length 1, and colours where all are in [0, 1] or
-    whole numbers up to 65535. What is neither is left out, and a note says so.
+    whole numbers up to 65535. What is neither is left out, as an intensity after z is, and a note says so.
     """
     normals = colors = None
     unused: list[int] = []
     column = 3
+    if table.shape[1] % 3 == 1 and not _are_normals(table[:, 3:6]):  # an intensity, as scanners write it
+        unused, column = [4], 4
     while column < table.shape[1]:
         triple = table[:, column : column + 3]
         if triple.shape[1] == 3 and normals is None and _are_normals(triple):
@@ -125,8 +127,10 @@ def _share(mask: Bool[np.ndarray, "n"]) -> float:
     return float(mask.mean()) if len(mask) else 0.0
 
 
-def _are_normals(triple: Float64[np.ndarray, "n 3"]) -> bool:
-    return _share(np.abs(np.linalg.norm(triple, axis=1) - 1.0) < _UNIT_TOLERANCE) >= _MOST_UNIT
+def _are_normals(columns: Float64[np.ndarray, "n _"]) -> bool:
+    return (
+        columns.shape[1] == 3 and _share(np.abs(np.linalg.norm(columns, axis=1) - 1.0) < _UNIT_TOLERANCE) >= _MOST_UNIT
+    )
 
 
 def _are_colors(triple: Float64[np.ndarray, "n 3"]) -> bool:

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from jaxtyping import Float64, Int64
 from .errors import FormatError
 from .stored_points import StoredPoints, named_points, require_corners, shades, triangles, unnamed_points
 
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _COMMENTS = re.compile(rb"(#|//|%)[^\n]*")
 _DECIMAL_COMMA = re.compile(rb"[-+]?\d*,\d+([eE][-+]?\d+)?")
 _HEADER_LINES = 100  # looked through for the first line of numbers
@@ -26,9 +28,9 @@ def read_table(path: Path) -> StoredPoints:
     Raises:
         FormatError: if there are no numbers, or a line is not like the others.
     """
-    content = path.read_bytes().replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    content = path.read_bytes().removeprefix(_BYTE_ORDER_MARK).replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     lines = content.split(b"\n", _HEADER_LINES)[:_HEADER_LINES]
-    names: list[str] = []
+    names, notes = list[str](), list[str]()
     promised, start = None, len(lines)
     for number, line in enumerate(lines):
         words = _split(_COMMENTS.sub(b"", line))
@@ -39,7 +41,11 @@ def read_table(path: Path) -> StoredPoints:
             promised = words[0]
         else:
             header = [word.decode("latin-1").strip("\"'").lower() for word in _split(line.strip().lstrip(b"#/%"))]
-            names = header if set("xyz") <= set(header) else names
+            if set("xyz") <= set(header):
+                names = header
+            elif words:
+                shown = line[:40].decode("utf-8", errors="replace")
+                notes.append(f"line {number + 1}, {shown!r}, is no line of numbers, and was skipped")
     if start == len(lines):
         raise FormatError(f"{path}: expected lines of numbers, x y z, found none; save the points as text with these")
     body = content.split(b"\n", start)[start]
@@ -54,8 +60,10 @@ def read_table(path: Path) -> StoredPoints:
             "copy the file again, or mend its first line"
         )
     if len(names) == table.shape[1]:
-        return named_points(dict(zip(names, table.T, strict=True)), path)
-    return unnamed_points(table)
+        stored = named_points(dict(zip(names, table.T, strict=True)), path)
+    else:
+        stored = unnamed_points(table)
+    return replace(stored, notes=(*notes, *stored.notes))
 
 
 def read_numbers(content: bytes, path: Path, *, first_line: int = 1) -> Float64[np.ndarray, "rows columns"]:
@@ -83,7 +91,7 @@ def flat_numbers(content: bytes, path: Path) -> Float64[np.ndarray, "numbers"]:
     """
     try:
         return np.fromstring(content.decode("latin-1"), dtype=np.float64, sep=" ")
-    except ValueError as error:
+    except (ValueError, DeprecationWarning) as error:
         wrong = next((word for word in content.split() if not _is_number(word)), b"")
         raise FormatError(f"{path}: expected numbers, found {wrong[:40]!r}; save the file again") from error
 
@@ -106,8 +114,9 @@ def read_obj(path: Path) -> StoredPoints:
     """
     lines = path.read_bytes().split(b"\n")
     points = _obj_rows(lines, b"v", path)
-    if not len(points) or points.shape[1] not in (3, 4, 6, 7):
-        raise FormatError(f"{path}: expected vertices, lines `v x y z`, found none; save the file again")
+    if points.shape[1] not in (3, 4, 6, 7):
+        found = f"{points.shape[1]} numbers in each" if len(points) else "none"
+        raise FormatError(f"{path}: expected vertices, lines `v x y z`, found {found}; save the file again")
     colors = shades(points[:, -3:]) if points.shape[1] >= 6 else None
     points, stored_normals = np.ascontiguousarray(points[:, :3]), _obj_rows(lines, b"vn", path)
     counts, vertices, of_normals = _obj_corners([line[2:] for line in lines if line.startswith((b"f ", b"f\t"))], path)
@@ -132,7 +141,10 @@ def _obj_corners(lines: list[bytes], path: Path) -> _Corners:
     """Corners as `v`, `v/vt`, `v//vn` or `v/vt/vn`; none has a normal where one of them has none."""
     counts, corners = np.array([len(line.split()) for line in lines], np.int64), b" ".join(lines)
     if b"/" not in corners:
-        return _Corners(counts, flat_numbers(corners, path).astype(np.int64), np.empty(0, np.int64))
+        vertices = flat_numbers(corners, path).astype(np.int64)
+        if len(vertices) != counts.sum():  # numpy before 2.4 stops at what is no number
+            raise FormatError(f"{path}: expected faces as `f 1 2 3`, found other words in them; save it again")
+        return _Corners(counts, vertices, np.empty(0, np.int64))
     parts = [corner.split(b"/") for corner in corners.split()]
     complete = all(len(part) == 3 and part[2] for part in parts)
     try:

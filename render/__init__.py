@@ -10,6 +10,9 @@ from .key_frames import KeyFrames as KeyFrames
 from .marching import Marcher as Marcher
 from .marching import Thinning as Thinning
 from .marching import visible_samples as visible_samples
+from .mesh_sampling import SurfacePoints as SurfacePoints
+from .mesh_sampling import sample_surface as sample_surface
+from .meshes import Mesh as Mesh
 from .occupancy import OccupancyGrid as OccupancyGrid
 from .raster import Raster as Raster
 from .raster import measure as measure

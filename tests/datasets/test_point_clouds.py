@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from neufield.datasets import FormatError, MissingFileError
-from neufield.datasets.errors import PointCloudError
-from neufield.datasets.point_clouds import FEWEST_POINTS, PointCloud, load_point_cloud
+from neufield.datasets import FormatError, MissingFileError, PointCloud, PointCloudError, load_point_cloud
+from neufield.datasets.point_clouds import FEWEST_POINTS
 
 RANDOM = np.random.default_rng(1)
 BALL = RANDOM.normal(size=(200, 3))
@@ -42,6 +41,8 @@ def test_what_is_not_finite_is_left_out_and_counted(tmp_path: Path) -> None:
     assert cloud.normals is not None
     np.testing.assert_allclose(cloud.normals.numpy(), kept, atol=1e-6)
     assert cloud.notes == ("2 points are NaN or infinite, and left out",)
+    points[7] = 1e200
+    assert load(tmp_path, points).notes == cloud.notes
     with pytest.raises(PointCloudError, match=r"a\.npz: all its 200 points are NaN or infinite"):
         load(tmp_path, np.full_like(BALL, np.nan))
 

@@ -58,6 +58,7 @@ DECIMAL_COMMAS = text(POINTS, NORMALS).replace(".", ",")
         "z y x\n" + text(POINTS[:, ::-1]),
         "X Y Z\n# in metres\n" + text(POINTS),
         "\ufeff# by Windows\n" + text(POINTS),
+        "\ufeff" + text(POINTS),
     ],
 )
 @pytest.mark.parametrize("name", ["a.xyz", "a.csv", "a.txt", "a"])
@@ -84,6 +85,18 @@ def test_what_more_columns_are(tmp_path: Path, content: str, normals: bool, colo
     stored = read(tmp_path / "a.xyz", content)
     assert_holds(stored, normals=normals, colors=colors)
     assert not stored.notes
+
+
+def test_a_first_line_of_words_is_skipped_and_told(tmp_path: Path) -> None:
+    stored = read(tmp_path / "a.txt", "easting northing height\n" + text(POINTS))
+    assert_holds(stored)
+    assert stored.notes == ("line 1, 'easting northing height', is no line of numbers, and was skipped",)
+
+
+def test_an_intensity_is_no_colour(tmp_path: Path) -> None:
+    intensity = np.arange(12.0)[:, None]
+    assert_holds(read(tmp_path / "a.pts", "12\n" + text(POINTS, intensity, COLORS)), colors=True)
+    assert_holds(read(tmp_path / "a.pts", text(POINTS, NORMALS, intensity)), normals=True)
 
 
 def test_columns_of_no_known_meaning_are_told(tmp_path: Path) -> None:
@@ -194,6 +207,7 @@ def test_obj(tmp_path: Path, content: str, normals: bool, colors: bool, faces: l
     ("content", "message"),
     [
         ("f 1 2 3\n", "expected vertices, lines `v x y z`, found none"),
+        ("v 1 2\nv 1 2\n", "expected vertices, lines `v x y z`, found 2 numbers in each"),
         ("v 1 2 3\nv 1 2\n", "line 2: expected 3 numbers"),
         ("v 1 2 3\nvt 0 0\nv 1 2 q\n", "line 3: expected numbers, found 'q'"),
         ("v 1 2 3\nf 1 2 3\n", "faces between its 1 vertices, found one with vertex number 1"),
