@@ -157,7 +157,8 @@ def _descend(points, goals, shares, values, padded, activation, omega, room):
 
 @compiled_parallel
 def _fit(
-    x, targets, weights, enough, parameters, mean, square, shapes, padded, activation, omega, done, steps, settings, error
+    x, targets, weights, enough, parameters, mean, square,
+    shapes, padded, activation, omega, done, steps, settings, error,
 ):  # fmt: skip
     size = (padded[:, 0] * padded[:, 1]).sum() + padded[:, 1].sum()
     widest, largest = padded[:-1, 1].max(), (padded[:, 0] * padded[:, 1]).max()

@@ -43,7 +43,7 @@ def test_every_point_is_covered_and_frames_cancel(oriented: bool):
 def test_sheets_that_lie_close_are_kept_apart():
     plane = torch.rand(3000, 2, generator=torch.Generator().manual_seed(0))
     points = torch.cat([torch.nn.functional.pad(plane[:1500], (0, 1)), torch.nn.functional.pad(plane[1500:], (0, 1))])
-    points[1500:, 2] = 0.1
+    points[1500:, 2] = 0.16
     patches = cover(points, None, spacing=0.12, radius=0.2, neighbors=12)
     for k in range(len(patches)):
         heights = points[patches.members[patches.starts[k] : patches.starts[k + 1]], 2]
