@@ -33,6 +33,9 @@ class ImplicitConfig:
     """Points per step; as many places again off the surface."""
     rate: float | None = None
     """Learning rate; by default 1e-2 of a hash grid, 5e-4 of siren."""
+    without_normals: Literal["estimate", "ignore"] = "estimate"
+    """What is done where the points have no normals. estimate: from planes through each point's neighbours, made to
+    agree. ignore: fitted without, which takes thin parts for solid ones more easily."""
     surface_weight: float = 3e3
     """Of |f| at the points."""
     away_weight: float = 1e2

@@ -147,7 +147,7 @@ class _Grid:
         return volume
 
 
-def _doubled(blocks: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "2x 2y 2z"]:
+def _doubled(blocks: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "a b c"]:
     return blocks.repeat(2, axis=0).repeat(2, axis=1).repeat(2, axis=2)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ..render.meshes import Mesh
 
-_NEIGHBOURS = 6
+_NEIGHBOURS = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +56,17 @@ def trimmed(
     if not watertight and len(mesh.faces):
         spacing = local_spacing(samples).numpy()
         distance, nearest = cKDTree(samples.numpy()).query(mesh.vertices.numpy(), workers=-1)
-        # A sample that is denser than its surroundings says little of the spacing there.
-        off = torch.from_numpy(distance / np.maximum(spacing[nearest], np.median(spacing) * 1e-3))
+        # Samples that lie on each other, seventeen and more, have no spacing.
+        off = torch.from_numpy(distance / np.maximum(spacing[nearest], np.median(spacing) * 1e-3 + 1e-300))
         mesh = kept_faces(mesh, ~_gaps(mesh, off, trimming)[mesh.faces].any(dim=1))
     return without_small_pieces(mesh, share=trimming.piece)
 
 
 def local_spacing(samples: Float64[Tensor, "n 3"]) -> Float64[Tensor, " n"]:
-    """1 / sqrt(density) about every sample, by the distance r to its sixth neighbour: six in a disk of area pi r^2."""
+    """1 / sqrt(density) about every sample, by the distance r to its k-th neighbour: k in a disk of area pi r^2.
+
+    k is 16: with fewer, where points are scattered, chance speaks more than the density.
+    """
     from scipy.spatial import cKDTree
 
     count = min(_NEIGHBOURS + 1, len(samples))

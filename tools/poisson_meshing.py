@@ -20,7 +20,7 @@ _FEWEST = 4
 
 def poisson_mesh(
     points: Float64[Tensor, "n 3"],
-    normals: Float[Tensor, "n 3"],
+    normals: Float[Tensor, "normals 3"],
     *,
     depth: int | None = None,
     watertight: bool = False,

@@ -14,6 +14,7 @@ from ..render.meshes import Mesh
 from ..render.similarity import Similarity
 from .level_set import extract_level_set
 from .mesh_trimming import DEFAULT, Trimming, local_spacing, trimmed
+from .poisson_meshing import estimated_normals
 
 _MARGIN = 0.06  # around the points' box, in its longest sides
 _RATES = {"hash": 1e-2, "siren": 5e-4}
@@ -70,7 +71,7 @@ class SurfaceImplicitTask:
     Args:
         config: The settings, resolved.
         points: In the unit frame: centred, the longest side of their box 1.
-        normals: Unit, outwards.
+        normals: Unit, outwards; None: see `ImplicitConfig.without_normals`.
         device: Where the field lies.
         seed: Of all random numbers.
         backend: Which kernels run.
@@ -89,6 +90,8 @@ class SurfaceImplicitTask:
         backend: str = "auto",
     ) -> None:
         self.config, self.seed, self.device = config, seed, device
+        if normals is None and config.without_normals == "estimate":
+            normals = estimated_normals(points.double())
         self.points, self.normals = points, normals
         self.spacing = local_spacing(points.double()).float()
         self.lower, self.upper = points.amin(dim=0) - _MARGIN, points.amax(dim=0) + _MARGIN

@@ -38,8 +38,8 @@ def test_a_hemisphere_stays_open_unless_watertight():
     normals = normals[normals[:, 2] > 0.0]
     spacing = local_spacing(RADIUS * normals).median().item()
     mesh = poisson_mesh(RADIUS * normals, normals, depth=6)
-    assert mesh.vertices[:, 2].min().item() > -4.0 * spacing
-    assert border_length(mesh) == pytest.approx(2.0 * torch.pi * RADIUS, rel=0.25)
+    assert mesh.vertices[:, 2].min().item() > -3.0 * spacing
+    assert border_length(mesh) == pytest.approx(2.0 * torch.pi * RADIUS, rel=0.4)
     closed = poisson_mesh(RADIUS * normals, normals, depth=6, watertight=True)
     assert border_length(closed) == 0.0
 

@@ -56,7 +56,7 @@ def border_edges(mesh: Mesh) -> int:
 def test_a_torus_with_normals(field: str, tmp_path: Path):
     config = replace(QUICK, field=field, omega=10.0)
     points, normals = torus()
-    _, mesh = fitted(tmp_path, config, points, normals, 200)
+    _, mesh = fitted(tmp_path, config, points, normals, 500)
     x = mesh.vertices - AWAY
     error = ((x[:, :2].norm(dim=1) - MAJOR).square() + x[:, 2].square()).sqrt() - MINOR
     assert error.abs().mean().item() < 0.02
@@ -66,7 +66,7 @@ def test_a_torus_with_normals(field: str, tmp_path: Path):
 
 def test_a_ball_without_normals(tmp_path: Path):
     x = torch.randn(4000, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
-    _, mesh = fitted(tmp_path, QUICK, 20.0 * torch.nn.functional.normalize(x, dim=1) + AWAY, None, 200)
+    _, mesh = fitted(tmp_path, QUICK, 20.0 * torch.nn.functional.normalize(x, dim=1) + AWAY, None, 500)
     assert ((mesh.vertices - AWAY).norm(dim=1) - 20.0).abs().mean().item() < 0.2
     assert border_edges(mesh) == 0
     assert enclosed_volume(mesh) == pytest.approx(4.0 / 3.0 * math.pi * 20.0**3, rel=0.05)
@@ -114,7 +114,8 @@ def test_warming_up_leaves_no_trace():
 
 
 def test_cells_follow_spacing_and_noise():
-    inner = unit_from_user(torus()[0]).apply(torus()[0]).float()
+    points, _ = torus(40_000)
+    inner = unit_from_user(points).apply(points).float()
     sparse = resolved(ImplicitConfig(), inner[::4]).finest
     dense, noisy = resolved(ImplicitConfig(), inner).finest, resolved(ImplicitConfig(), inner, noise=0.01).finest
     assert sparse is not None
