@@ -255,7 +255,12 @@ def _require_taken(options: BenchOptions) -> None:
         raise ValueError("To fit a picture with every field, `neufield bench image` takes both --data and --seconds.")
 
 
-_TAKEN = {"nerf": ("data", "background", "seconds"), "kernels": (), "image": ("data", "seconds", "page"), "surface": ("data", "seconds")}
+_TAKEN = {
+    "nerf": ("data", "background", "seconds"),
+    "kernels": (),
+    "image": ("data", "seconds", "page"),
+    "surface": ("data", "seconds"),
+}
 _SURFACE_SECONDS = 60.0
 
 

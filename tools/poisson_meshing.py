@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ..render.meshes import Mesh
 from .mesh_trimming import DEFAULT, Trimming, local_spacing, trimmed
+from .open3d_library import load_open3d
 
 NEIGHBOURS = 30
 """Nearest points that a normal is estimated from, and along which normals are made to agree."""
@@ -42,8 +43,7 @@ def poisson_mesh(
         ValueError: There are fewer than four samples, or as many normals as samples are not given, or nothing was
             reconstructed.
     """
-    import open3d
-
+    open3d = load_open3d("Surfaces by screened Poisson")
     if len(points) < _FEWEST or points.shape != normals.shape:
         raise ValueError(
             f"Screened Poisson needs at least {_FEWEST} samples with a normal each, found {len(points)} samples and "
@@ -82,8 +82,7 @@ def estimated_normals(points: Float64[Tensor, "n 3"], *, neighbours: int = NEIGH
         points: Samples, in any coordinates.
         neighbours: How many.
     """
-    import open3d
-
+    open3d = load_open3d("Surfaces by screened Poisson")
     cloud, _, _ = _open3d_cloud(points)
     count = min(neighbours, len(points))
     cloud.estimate_normals(open3d.geometry.KDTreeSearchParamKNN(count))
@@ -95,8 +94,7 @@ def estimated_normals(points: Float64[Tensor, "n 3"], *, neighbours: int = NEIGH
 
 def _open3d_cloud(points: Float64[Tensor, "n 3"]):
     """The points for open3d, about the origin and of size 1: it meshes in float32."""
-    import open3d
-
+    open3d = load_open3d("Surfaces by screened Poisson")
     low, high = points.amin(dim=0), points.amax(dim=0)
     center, scale = 0.5 * (low + high), float((high - low).max()) or 1.0
     centred = ((points - center) / scale).numpy()

@@ -114,7 +114,9 @@ def _compared(name: str, truth: Mesh, methods: Attempts, progress: Progress) -> 
         best = min(scores, key=lambda found: found["chamfer"])
         values = {key: best[key] * _SHOWN for key in ("chamfer", "hausdorff")}
         classic = classic or values
-        progress.say(f"{name}: {method}: " + ", ".join(f"{k} {v:.3f}" for k, v in values.items()) + f", {seconds:.0f} s")
+        progress.say(
+            f"{name}: {method}: " + ", ".join(f"{k} {v:.3f}" for k, v in values.items()) + f", {seconds:.0f} s"
+        )
         for key, value in values.items():
             is_other = method != _CLASSIC
             ratio = classic[key] / value if is_other and value else None

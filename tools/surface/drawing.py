@@ -11,6 +11,7 @@ from jaxtyping import Float32, Float64
 from torch import Tensor
 
 from ...render.meshes import Mesh
+from ..open3d_library import load_open3d
 from ..pictures import heat_colors
 
 _MARGIN = 1.05
@@ -43,7 +44,9 @@ SIDES = (
     Side("along -z", (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
     Side("along -x", (0.0, 0.0, -1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0)),
     Side("along -y", (1.0, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0)),
-    Side("slanting", (_SLANT, 0.0, -_SLANT), (-0.5 * _SLANT, math.sqrt(0.75), -0.5 * _SLANT), (0.612372, 0.5, 0.612372)),
+    Side(
+        "slanting", (_SLANT, 0.0, -_SLANT), (-0.5 * _SLANT, math.sqrt(0.75), -0.5 * _SLANT), (0.612372, 0.5, 0.612372)
+    ),
 )
 """From where a surface is drawn."""
 
@@ -90,8 +93,7 @@ def draw_mesh(
         distances: Of the vertices; where given they are the colours, from dark to bright.
         largest: The distance that is brightest.
     """
-    import open3d
-
+    open3d = load_open3d("Pictures of a mesh")
     core = open3d.core
     middle, scale = frames[0].middle, frames[0].half
     vertices = ((mesh.vertices - middle) / scale).float().numpy()

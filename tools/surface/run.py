@@ -165,7 +165,9 @@ def _report(
     scores, path = content["mean"], shlex.quote(str(config.cloud))
     against = content["protocol"]["against"]
     headline = f"{scores['chamfer']:.4g}" if against == "truth" else f"{scores['mean_from_target']:.4g}"
-    what = "Chamfer distance to the true surface" if against == "truth" else "Mean distance of the points to the surface"
+    what = (
+        "Chamfer distance to the true surface" if against == "truth" else "Mean distance of the points to the surface"
+    )
     figures = {name.replace("_", " "): f"{value:.4g}" for name, value in scores.items() if name != "chamfer"}
     peak = content["peak_memory_bytes"]
     return ReportContent(
@@ -173,7 +175,11 @@ def _report(
         headline=headline,
         explanation=f"{what}, in the cloud's unit. {described(cloud, normals)}",
         protocol=content["protocol"],
-        figures={**figures, "triangles": f"{len(made.mesh.faces):,}", "closed": "yes" if made.mesh.is_closed() else "no"},
+        figures={
+            **figures,
+            "triangles": f"{len(made.mesh.faces):,}",
+            "closed": "yes" if made.mesh.is_closed() else "no",
+        },
         scored="sides",
         target="cloud",
         views=_views(cloud, normals, made.mesh),
@@ -187,6 +193,9 @@ def _report(
         notes=[*cloud.notes, *(f"{name}: {value}" for name, value in made.choices.items())],
         next_commands=[
             ("a closed mesh", f"neufield surface {path} --watertight on --name {run.name}-closed"),
-            ("screened Poisson alone, for comparison", f"neufield surface {path} --method poisson --name {run.name}-poisson"),
+            (
+                "screened Poisson alone, for comparison",
+                f"neufield surface {path} --method poisson --name {run.name}-poisson",
+            ),
         ],
     )

@@ -54,7 +54,9 @@ def test_poisson_uses_the_cloud_s_normals_and_scores_against_the_truth(cli: Cli,
     np.savetxt(tmp_path / "ball.xyz", np.hstack([points, normals]))
     np.savetxt(tmp_path / "truth.xyz", sphere(20_000, seed=1)[0])
     runs = tmp_path / "runs"
-    said = cli("surface", tmp_path / "ball.xyz", "--method", "poisson", "--truth", tmp_path / "truth.xyz", "--runs", runs)
+    said = cli(
+        "surface", tmp_path / "ball.xyz", "--method", "poisson", "--truth", tmp_path / "truth.xyz", "--runs", runs
+    )
     assert said.code == 0, said
     assert "Chamfer" in said.out
     found = json.loads((runs / "ball" / "evaluation.json").read_text())
