@@ -54,7 +54,7 @@ class SurfaceConfig(RunOptions):
     """Reconstructs the surface that a point cloud was taken from."""
 
     cloud: Positional[Path]
-    """The cloud: ply, xyz, txt, csv, npy, npz, obj, pcd, las or laz, with or without normals; of a mesh the vertices."""
+    """The cloud: ply, xyz, txt, csv, npy, npz, obj, pcd, las, laz, with or without normals; of a mesh its vertices."""
     method: SurfaceMethod = "patches"
     """patches: a small network for each patch of the cloud, then screened Poisson on what all of them say. implicit: a
     signed distance, then marching cubes. poisson: screened Poisson on the points as they are, for comparison."""
@@ -78,6 +78,6 @@ class SurfaceConfig(RunOptions):
             given = [name for name in _TRAINED if getattr(self, name) is not None]
             if given:
                 raise ValueError(
-                    f"--{given[0]} says how long a field is trained; --method {self.method} ends by itself. Leave it out, "
-                    "or take --method implicit."
+                    f"--{given[0]} says how long a field is trained; --method {self.method} ends by itself. Leave it "
+                    "out, or take --method implicit."
                 )
