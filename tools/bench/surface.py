@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jaxtyping import Float32
+from torch import Tensor
+
 from ...configs.surface_config import SurfaceConfig
 from ...datasets.errors import MissingFileError
 from ...datasets.made_scans import made_scan
@@ -87,17 +90,19 @@ _CLASSIC = "Poisson, estimated normals"
 
 
 def _methods(scan: SurfacePoints, seconds: float, depths: Sequence[int], progress: Progress) -> Attempts:
-    points, normals = scan.points, scan.normals
-    assert normals is not None
+    points = scan.points
 
     def by(method: str, **settings: float) -> Mesh:
         config = SurfaceConfig(cloud=Path(), method=method, **settings)  # pyright: ignore[reportArgumentType]
         return reconstruct(config, points, None, progress).mesh
 
-    guessed = estimated_normals(points)
+    def classic(turned: Float32[Tensor, "n 3"] | None) -> list[Callable[[], Mesh]]:
+        assert turned is not None
+        return [lambda depth=depth: poisson_mesh(points, turned, depth=depth) for depth in depths]
+
     return {
-        _CLASSIC: [lambda depth=depth: poisson_mesh(points, guessed, depth=depth) for depth in depths],
-        "Poisson, true normals": [lambda depth=depth: poisson_mesh(points, normals, depth=depth) for depth in depths],
+        _CLASSIC: classic(estimated_normals(points)),
+        "Poisson, true normals": classic(scan.normals),
         "patches": [lambda: by("patches")],
         "implicit": [lambda: by("implicit", seconds=seconds)],
     }

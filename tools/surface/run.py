@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from ..report import ReportContent, ReportView, write_report
 from ..report_parts import versions
 from ..run_folder import RunFolder
 from ..run_life import config_text
+from ..surface_distances import nearest_in_cloud
 from ..surface_patches import fit_patches
 from ..surface_scores import SurfaceScores, score_surface
 from .drawing import SIDES, Frame, draw_cloud, draw_mesh
@@ -44,7 +44,7 @@ class Reconstruction:
 
 
 def start(config: SurfaceConfig) -> str:
-    """Reconstructs the surface of a cloud in a new run, scores it and writes its report; returns the result in one line.
+    """Reconstructs a cloud's surface in a new run, scores it and writes its report; returns the result in one line.
 
     What was there is touched only when the mesh is complete.
     """
@@ -140,11 +140,9 @@ def _evaluation(run: RunFolder, found: SurfaceScores, seconds: float, *, against
 
 def _views(cloud: PointCloud, normals: Tensor | None, mesh: Mesh) -> list[ReportView]:
     """The cloud, the mesh, and how far the mesh is from the cloud, from all sides."""
-    from scipy.spatial import cKDTree
-
     spacing = float(local_spacing(cloud.points).median())
     frames = [Frame.of(cloud.points, side, _PICTURE) for side in SIDES]
-    distances = torch.from_numpy(cKDTree(cloud.points.numpy()).query(mesh.vertices.numpy(), workers=-1)[0])
+    distances = nearest_in_cloud(mesh.vertices, cloud.points).distances
     drawn = zip(
         frames,
         draw_cloud(cloud.points, normals, frames, spacing=spacing),
