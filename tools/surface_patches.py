@@ -66,7 +66,7 @@ def chosen_settings(points: Float[Tensor, "n 3"], settings: PatchSettings) -> tu
     A patch reaches as far as about 150 points do, and at least six times as far as the noise, so that the noise
     averages out over the patch and its bend does not.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
     noise, neighbors = estimate_noise(points, seed=settings.seed)
     noise = noise if settings.noise is None else settings.noise
