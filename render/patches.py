@@ -65,7 +65,7 @@ def estimate_noise(points: Float[Tensor, "n 3"], *, seed: int = 0) -> tuple[floa
     Raises:
         ValueError: There are fewer than 24 points.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
     if len(points) < _NEIGHBORS[0]:
         raise ValueError(f"Patches need {_NEIGHBORS[0]} points or more, found {len(points)}.")
@@ -120,7 +120,7 @@ def cover(
         most_degrees: How far normals may turn.
         seed: Seed of the centres.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
     cloud = points.double().numpy()
     tree = cKDTree(cloud)

@@ -114,7 +114,7 @@ class _Transport(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         weight = (gradients[0] + gradients[1])[:, None, None]
         x_slope, y_slope = ctx.saved_tensors
         return weight * x_slope, weight * y_slope, *[None] * 7
@@ -157,7 +157,7 @@ def _exact(x: Tensor, y: Tensor, x_mask: Tensor, y_mask: Tensor, *, squared: boo
         rows, columns = (mask[pair].nonzero().flatten() for mask in (x_mask, y_mask))
         dense = price[pair][rows][:, columns].cpu().double().numpy()
         shares = [np.full(size, 1 / size) for size in dense.shape]
-        found, log = ot.emd(*shares, dense, numItermax=10_000_000, log=True)
+        found, log = ot.emd(*shares, dense, numItermax=10_000_000, log=True)  # pyright: ignore[reportCallIssue]
         if log["warning"] is not None:
             raise ValueError(f"The exact distance of pair {pair} was not found: {log['warning']}")
         plan[pair, rows[:, None], columns] = torch.from_numpy(found).to(plan)

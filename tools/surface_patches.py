@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -66,7 +66,7 @@ def chosen_settings(points: Float[Tensor, "n 3"], settings: PatchSettings) -> tu
     A patch reaches as far as about 150 points do, and at least six times as far as the noise, so that the noise
     averages out over the patch and its bend does not.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
     noise, neighbors = estimate_noise(points, seed=settings.seed)
     noise = noise if settings.noise is None else settings.noise
@@ -126,7 +126,7 @@ class _Fitting:
     def __init__(self, points: Tensor, patches: Patches, settings: PatchSettings, memory_bytes: int) -> None:
         self.points, self.patches, self.settings = points, patches, settings
         widest = int((patches.starts[1:] - patches.starts[:-1]).max())
-        shape = {"widths": settings.widths, "activation": settings.activation, "omega": settings.omega}
+        shape: dict[str, Any] = {"widths": settings.widths, "activation": settings.activation, "omega": settings.omega}
         self.atlas_shape = shape
         each = 16 * ChartAtlas(1, **shape).geometry.parameters + 200 * widest
         self.chunk = max(1, min(memory_bytes // each, len(patches)))

@@ -19,8 +19,7 @@ def _coefficients() -> list[float]:
     return [float(value) for value in polynomial.convert(kind=np.polynomial.Polynomial).coef]
 
 
-@intrinsic
-def power_of_two(_, exponent):
+def _emit_power_of_two(_, exponent):
     """2**exponent in float32, relative error below 3e-7; exponents are clamped to ±126."""
     if exponent != types.float32:
         raise TypingError(f"power_of_two takes a float32, got {exponent}.")
@@ -34,8 +33,11 @@ def power_of_two(_, exponent):
         rest = builder.fsub(t, builder.sitofp(whole, _FLOAT))
         *lower, total = [ir.Constant(_FLOAT, float(np.float32(value))) for value in _coefficients()]
         for coefficient in reversed(lower):
-            total = builder.fadd(builder.fmul(total, rest, flags=["contract"]), coefficient, flags=["contract"])
+            total = builder.fadd(builder.fmul(total, rest, flags=["contract"]), coefficient, flags=["contract"])  # pyright: ignore[reportCallIssue]
         shifted = builder.shl(builder.add(whole, ir.Constant(_INTEGER, 127)), ir.Constant(_INTEGER, 23))
         return builder.fmul(total, builder.bitcast(shifted, _FLOAT))
 
     return types.float32(types.float32), generate
+
+
+power_of_two: Any = intrinsic(_emit_power_of_two)
