@@ -28,8 +28,9 @@ class PatchesConfig:
     """Neurons of each chart's hidden layers."""
     transport_rounds: int = 2
     """How often the points are transported anew while the charts take shape; 0 leaves the transport out."""
-    steps: int = 60
-    """Steps of each chart towards its own points: few, for the shape is fitted before the noise."""
+    steps: int | None = None
+    """Steps of each chart towards its own points at most: it stops where what is left is the noise, for the shape is
+    fitted before it. By default 60, or more where there is little noise."""
     agreement_rounds: int = 2
     """How often what overlapping patches say is brought together."""
     agreement_steps: int = 10

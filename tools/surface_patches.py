@@ -1,55 +1,28 @@
 """Fits the patches of a cloud: a chart for each, by transport and by agreement; oriented samples come out of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from ..configs.surface_config import PatchesConfig
 from ..fields.chart_atlas import ChartAtlas
 from ..render.patches import Patches, cover, estimate_noise
 from ..render.transport import Transport, earth_mover_distance
 from .patch_orientation import patch_signs
 
 
-@dataclass(frozen=True)
-class PatchSettings:
-    """How patches are made and fitted; what is None is chosen from the cloud."""
-
-    radius: float | None = None
-    """Radius of a patch, in units of the cloud."""
-    spacing: float = 0.6
-    """Distance between the centres of patches, as a share of the radius."""
-    noise: float | None = None
-    """Standard deviation of the noise across the surface, in units of the cloud."""
-    widths: tuple[int, ...] = (32, 32)
-    """Widths of each chart's hidden layers."""
-    activation: Literal["relu", "sine"] = "relu"
-    """What stands between the layers of a chart."""
-    omega: float = 1.0
-    """Frequency of sines."""
-    transport_rounds: int = 2
-    """How often the points are transported anew while the charts take shape; 0 leaves the transport out."""
-    steps: int | None = None
-    """Steps of a chart at most, before the patches are made to agree: it stops where what is left is the noise."""
-    agreement_rounds: int = 2
-    """How often what overlapping patches say is brought together."""
-    agreement_steps: int = 10
-    """Steps towards it each time."""
-    rate: float = 1e-2
-    """Adam's step."""
-    seed: int = 0
-    """Seed of the centres and of the charts."""
-
-
 class OrientedSamples(NamedTuple):
-    """Points of the surface, their unit normals outwards, and the patch whose middle each is closest to."""
+    """Points of the surface, their unit normals outwards, the patch whose middle each is closest to, and what was chosen
+    from the cloud, in words."""
 
     points: Float[Tensor, "samples 3"]
     normals: Float[Tensor, "samples 3"]
     patches: Int64[Tensor, " samples"]
+    choices: dict[str, str]
 
 
 Progress = Callable[[str, float], None]
@@ -60,7 +33,7 @@ _CLEAN = 0.02  # noise below this share of the radius
 _REACH = 6.0  # radius of a patch at least, in standard deviations of the noise
 
 
-def chosen_settings(points: Float[Tensor, "n 3"], settings: PatchSettings) -> tuple[PatchSettings, int]:
+def chosen_settings(points: Float[Tensor, "n 3"], settings: PatchesConfig, *, seed: int) -> tuple[PatchesConfig, int]:
     """Settings with all that was None chosen from the cloud, and how many neighbours reach beyond its noise.
 
     A patch reaches as far as about 150 points do, and at least six times as far as the noise, so that the noise
@@ -68,7 +41,7 @@ def chosen_settings(points: Float[Tensor, "n 3"], settings: PatchSettings) -> tu
     """
     from scipy.spatial import cKDTree  # pyright: ignore[reportAttributeAccessIssue]
 
-    noise, neighbors = estimate_noise(points, seed=settings.seed)
+    noise, neighbors = estimate_noise(points, seed=seed)
     noise = noise if settings.noise is None else settings.noise
     cloud = points.double().numpy()
     some = cloud[:: max(1, len(cloud) // 2000)]
@@ -81,8 +54,9 @@ def chosen_settings(points: Float[Tensor, "n 3"], settings: PatchSettings) -> tu
 def fit_patches(
     points: Float[Tensor, "n 3"],
     normals: Float[Tensor, "n 3"] | None,
-    settings: PatchSettings,
+    settings: PatchesConfig,
     *,
+    seed: int = 0,
     progress: Progress = lambda stage, share: None,
     memory_bytes: int = 1 << 30,
 ) -> OrientedSamples:
@@ -91,7 +65,8 @@ def fit_patches(
     Args:
         points: Any unit; fitted in frames of their own, so that no scale is needed.
         normals: Oriented unit normals; if None the samples' are oriented by the patches' overlaps and then outwards.
-        settings: See `PatchSettings`.
+        settings: See `PatchesConfig`.
+        seed: Of the centres and of the charts.
         progress: Told the name of the stage and the share of it that is done.
         memory_bytes: About what the charts that are fitted at once may take.
 
@@ -101,7 +76,7 @@ def fit_patches(
     Raises:
         ValueError: There are too few points, or none that form a patch.
     """
-    settings, neighbors = chosen_settings(points, settings)
+    settings, neighbors = chosen_settings(points, settings, seed=seed)
     assert settings.radius is not None
     patches = cover(
         points,
@@ -109,24 +84,35 @@ def fit_patches(
         spacing=settings.radius * settings.spacing,
         radius=settings.radius,
         neighbors=neighbors,
-        seed=settings.seed,
+        seed=seed,
     )
     if not len(patches):
         raise ValueError("No points of the cloud form a patch; give a larger radius.")
-    fitting = _Fitting(points, patches, settings, memory_bytes)
+    fitting = _Fitting(points, patches, settings, seed, memory_bytes)
     fitting.local_stage(progress)
     for k in range(settings.agreement_rounds):
         fitting.agree(*fitting.consensus(), lambda stage, share, k=k: progress(stage, (k + share) / 2))
-    return fitting.samples(normals)
+    return fitting.samples(normals)._replace(choices=_choices(settings, patches))
+
+
+def _choices(settings: PatchesConfig, patches: Patches) -> dict[str, str]:
+    """What was chosen from the cloud, or given, in words."""
+    sizes = patches.starts.diff().double()
+    return {
+        "noise": f"{settings.noise:.4g}, standard deviation across the surface",
+        "radius of a patch": f"{settings.radius:.4g}",
+        "patches": f"{len(patches):,} of {float(sizes.mean()):.0f} points in the mean",
+        "steps of a chart": f"at most {settings.steps}",
+    }
 
 
 class _Fitting:
     """Charts' parameters, and the chart points (s, t) of all entries (points in patches); fitted chunk by chunk."""
 
-    def __init__(self, points: Tensor, patches: Patches, settings: PatchSettings, memory_bytes: int) -> None:
-        self.points, self.patches, self.settings = points, patches, settings
+    def __init__(self, points: Tensor, patches: Patches, settings: PatchesConfig, seed: int, memory_bytes: int) -> None:
+        self.points, self.patches, self.settings, self.seed = points, patches, settings, seed
         widest = int((patches.starts[1:] - patches.starts[:-1]).max())
-        shape: dict[str, Any] = {"widths": settings.widths, "activation": settings.activation, "omega": settings.omega}
+        shape: dict[str, Any] = {"widths": settings.widths}
         self.atlas_shape = shape
         each = 16 * ChartAtlas(1, **shape).geometry.parameters + 200 * widest
         self.chunk = max(1, min(memory_bytes // each, len(patches)))
@@ -139,7 +125,7 @@ class _Fitting:
 
     def atlas(self, first: int, last: int) -> ChartAtlas:
         """Charts of a chunk, as far as they are fitted."""
-        atlas = ChartAtlas(last - first, seed=self.settings.seed + first, **self.atlas_shape)
+        atlas = ChartAtlas(last - first, seed=self.seed + first, **self.atlas_shape)
         if first // self.chunk < len(self.parameters):
             atlas.parameters_by_chart.data.copy_(self.parameters[first // self.chunk])
         return atlas
@@ -239,7 +225,7 @@ class _Fitting:
         nearest[self.patches.members[is_best]] = of[is_best]
         kept = weight > 0
         unit = torch.nn.functional.normalize(total[kept], dim=1)
-        return OrientedSamples(said[kept].to(self.points), unit, nearest[kept])
+        return OrientedSamples(said[kept].to(self.points), unit, nearest[kept], {})
 
 
 def window(uv: Float[Tensor, "*n 2"]) -> Float[Tensor, "*n"]:
