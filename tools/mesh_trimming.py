@@ -51,11 +51,11 @@ def trimmed(
         trimming: How much.
         watertight: Only whole pieces are removed: what is closed stays closed.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if not watertight and len(mesh.faces):
         spacing = local_spacing(samples).numpy()
-        distance, nearest = cKDTree(samples.numpy()).query(mesh.vertices.numpy(), workers=-1)
+        distance, nearest = KDTree(samples.numpy()).query(mesh.vertices.numpy(), workers=-1)
         # Samples that lie on each other, seventeen and more, have no spacing.
         off = torch.from_numpy(distance / np.maximum(spacing[nearest], np.median(spacing) * 1e-3 + 1e-300))
         mesh = kept_faces(mesh, ~_gaps(mesh, off, trimming)[mesh.faces].any(dim=1))
@@ -67,10 +67,10 @@ def local_spacing(samples: Float64[Tensor, "n 3"]) -> Float64[Tensor, " n"]:
 
     k is 16: with fewer, where points are scattered, chance speaks more than the density.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     count = min(_NEIGHBOURS + 1, len(samples))
-    distances, _ = cKDTree(samples.numpy()).query(samples.numpy(), k=[count], workers=-1)
+    distances, _ = KDTree(samples.numpy()).query(samples.numpy(), k=[count], workers=-1)
     return torch.from_numpy(distances[:, 0] * np.sqrt(np.pi / _NEIGHBOURS))
 
 

@@ -24,6 +24,7 @@ _SPACINGS_PER_CELL, _DEVIATIONS_PER_CELL = 1.5, 3.0
 _FINEST = (32.0, 1024.0)
 _NEAR = 4.0  # standard deviation of places near the surface, in spacings
 _SHARPNESS = 100.0  # of the term that keeps surface away
+_SETTLED = 0.4  # share of the training in which surface may still move through places without points
 _SCORED = 4096
 
 
@@ -95,7 +96,9 @@ class SurfaceImplicitTask:
         self.points, self.normals = points, normals
         self.spacing = local_spacing(points.double()).float()
         self.lower, self.upper = points.amin(dim=0) - _MARGIN, points.amax(dim=0) + _MARGIN
-        self.model = signed_distance(config, seed=seed, backend=backend).to(device)
+        # A sphere about as large as the shape has to be moved least.
+        radius = float(points.norm(dim=1).mean())
+        self.model = signed_distance(config, radius=radius, seed=seed, backend=backend).to(device)
         self.module: nn.Module = self.model
         self.points_drawn = 0
         chosen = np.random.default_rng(seed).integers(0, len(points), min(len(points), _SCORED))
@@ -120,7 +123,6 @@ class SurfaceImplicitTask:
 
     def losses(self, step: int, progress: float) -> dict[str, Tensor]:
         """The weighted terms at this step's points."""
-        del progress
         config, count = self.config, self.config.batch
         generator = np.random.default_rng((self.seed, step))
         chosen = torch.from_numpy(generator.integers(0, len(self.points), count))
@@ -136,7 +138,7 @@ class SurfaceImplicitTask:
         losses = {
             "surface": config.surface_weight * values[:count].abs().mean(),
             "eikonal": config.eikonal_weight * (lengths - 1.0).abs().mean(),
-            "away": config.away_weight * away.mean(),
+            "away": config.away_weight * min(progress / _SETTLED, 1.0) * away.mean(),
         }
         if self.normals is not None:
             cosines = (slopes[:count] * self.normals[chosen].to(self.device)).sum(dim=1) / lengths[:count].clamp_min(
@@ -192,13 +194,17 @@ class SurfaceImplicitTask:
         return Mesh(unit.inverse().apply(mesh.vertices), mesh.faces)
 
 
-def signed_distance(config: ImplicitConfig, *, seed: int = 0, backend: str = "auto") -> SignedDistanceField:
+def signed_distance(
+    config: ImplicitConfig, *, radius: float, seed: int = 0, backend: str = "auto"
+) -> SignedDistanceField:
     """The field that resolved settings describe, as it starts."""
     width, layers, finest = config.width, config.hidden_layers, config.finest
     assert width is not None
     assert finest is not None
     if config.field == "siren":
-        return siren_distance(width=width, hidden_layers=layers, omega=config.omega, seed=seed, backend=backend)
+        return siren_distance(
+            width=width, hidden_layers=layers, omega=config.omega, radius=radius, seed=seed, backend=backend
+        )
     return grid_distance(
         levels=config.levels,
         log2_table_size=config.log2_table_size,
@@ -207,6 +213,7 @@ def signed_distance(config: ImplicitConfig, *, seed: int = 0, backend: str = "au
         width=width,
         hidden_layers=layers,
         step=0.5 / finest,
+        radius=radius,
         seed=seed,
         backend=backend,
     )
