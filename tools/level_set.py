@@ -36,7 +36,7 @@ def extract_level_set(
 
     Args:
         distance: f; evaluated without gradients, at up to half a million points at once.
-        lower, upper: Corners of the box. It grows at its upper side to whole blocks of 32 cells.
+        lower, upper: Corners of the box; f is not evaluated outside it.
         resolution: Cells along its longest side.
         lipschitz: Largest slope that f may have; that of a distance is 1, that of a fitted one somewhat more.
         device: Where f lies; by default the CPU.
@@ -53,7 +53,7 @@ def extract_level_set(
             f"{lower.tolist()}, {upper.tolist()}, {resolution} and {lipschitz}."
         )
     origin, sides = lower.double().numpy(), (upper - lower).double().numpy()
-    grid = _Grid(distance, origin, float(sides.max()) / resolution, device or torch.device("cpu"))
+    grid = _Grid(distance, origin, origin + sides, float(sides.max()) / resolution, device or torch.device("cpu"))
     blocks = np.ceil(sides / (grid.cell * _COARSEST) - 1e-6).astype(np.int64)
     active, inside = grid.refined(blocks, lipschitz)
     vertices, faces = _joined(grid.slabs(active, inside))
@@ -79,12 +79,15 @@ class _Grid:
 
     @torch.no_grad()
     def values(self, places: Float64[np.ndarray, "n 3"]) -> Float32[np.ndarray, " n"]:
-        """f at places in cells from the origin, in cells; NaN counts as outside."""
+        """f at places in cells from the origin, in cells; NaN counts as outside, and so does what is beyond the box."""
         found = np.empty(len(places), np.float32)
         for start in range(0, len(places), _AT_ONCE):
             some = places[start : start + _AT_ONCE] * self.cell + self.origin
-            points = torch.from_numpy(some.astype(np.float32)).to(self.device)
-            found[start : start + _AT_ONCE] = self.distance(points).reshape(-1).cpu().numpy() / self.cell
+            clamped = np.minimum(some, self.upper)
+            points = torch.from_numpy(clamped.astype(np.float32)).to(self.device)
+            values = self.distance(points).reshape(-1).cpu().numpy()
+            beyond = np.linalg.norm(some - clamped, axis=1)
+            found[start : start + _AT_ONCE] = np.where(beyond > 0.0, np.fmax(values, beyond), values) / self.cell
         return np.nan_to_num(found, nan=1.0)
 
     def refined(

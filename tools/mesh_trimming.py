@@ -85,6 +85,25 @@ def without_small_pieces(mesh: Mesh, *, share: float) -> Mesh:
     return kept_faces(mesh, (areas >= share * areas.max())[pieces])
 
 
+def capped(mesh: Mesh) -> Mesh:
+    """Closes a mesh that ends somewhere: a fan from the middle of each border to its edges.
+
+    A border is a connected set of edges that have one face. Screened Poisson leaves them at the sides of its cube.
+    """
+    count = len(mesh.vertices)
+    edges = torch.cat([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
+    border = edges[~torch.isin(edges[:, 0] * count + edges[:, 1], edges[:, 1] * count + edges[:, 0])]
+    if not len(border):
+        return mesh
+    pieces = _pieces(border[:, [0, 1, 0]], count)[border[:, 0]]
+    _, pieces = pieces.unique(return_inverse=True)
+    middles = torch.zeros(int(pieces.max()) + 1, 3, dtype=torch.float64)
+    middles.index_add_(0, pieces, mesh.vertices[border[:, 0]])
+    middles /= pieces.bincount()[:, None]
+    fans = torch.stack([border[:, 1], border[:, 0], count + pieces], dim=1)
+    return Mesh(torch.cat([mesh.vertices, middles]), torch.cat([mesh.faces, fans]))
+
+
 def kept_faces(mesh: Mesh, kept: Bool[Tensor, " f"]) -> Mesh:
     """The mesh of some of its faces and the vertices that they use."""
     faces = mesh.faces[kept]

@@ -8,7 +8,7 @@ from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from ..render.meshes import Mesh
-from .mesh_trimming import DEFAULT, Trimming, local_spacing, trimmed
+from .mesh_trimming import DEFAULT, Trimming, capped, local_spacing, trimmed
 
 NEIGHBOURS = 30
 """Nearest points that a normal is estimated from, and along which normals are made to agree."""
@@ -61,6 +61,7 @@ def poisson_mesh(
         )
     vertices = torch.from_numpy(np.asarray(found.vertices) * scale) + center
     mesh = Mesh(vertices, torch.from_numpy(np.asarray(found.triangles).astype(np.int64)))
+    mesh = capped(mesh) if watertight else mesh
     return trimmed(mesh, points, trimming, watertight=watertight)
 
 

@@ -26,6 +26,7 @@ _NEAR = 4.0  # standard deviation of places near the surface, in spacings
 _SHARPNESS = 100.0  # of the term that keeps surface away
 _SETTLED = 0.4  # share of the training in which surface may still move through places without points
 _SCORED = 4096
+_PLACES = 1 << 18  # in the box, drawn once
 
 
 def unit_from_user(points: Float64[Tensor, "n 3"]) -> Similarity:
@@ -63,11 +64,12 @@ def resolved(config: ImplicitConfig, points: Float32[Tensor, "n 3"], *, noise: f
 class SurfaceImplicitTask:
     """Fits a signed distance f to points of a surface, with their normals n where there are any.
 
-        E = a |f(p)| + b (1 - cos(grad f(p), n)) + c | |grad f| - 1 | + d exp(-100 |f(x)|)
+        E = a |f(p)| + b (1 - cos(grad f(p), n)) + c | |grad f| - 1 | + d exp(-100 |f(x)|) + e |f(x) - s(x)|
 
     p: some of the points; x: places anywhere in the box; the third term also near the points. Sitzmann et al. 2020,
-    section 4.2, with weights for the unit frame in `ImplicitConfig`. A step's points depend on the seed and the step
-    alone.
+    section 4.2, with weights for the unit frame in `ImplicitConfig`. s is the distance from the nearest point with the
+    sign that its normal says: it decides what is inside while f is far from a distance yet. A step's points depend on
+    the seed and the step alone.
 
     Args:
         config: The settings, resolved.
@@ -96,6 +98,9 @@ class SurfaceImplicitTask:
         self.points, self.normals = points, normals
         self.spacing = local_spacing(points.double()).float()
         self.lower, self.upper = points.amin(dim=0) - _MARGIN, points.amax(dim=0) + _MARGIN
+        share = torch.rand(_PLACES, 3, generator=torch.Generator().manual_seed(seed))
+        self.places = self.lower + (self.upper - self.lower) * share
+        self.guides = None if self.normals is None else _nearest_distance(self.places, points, self.normals)
         # A sphere about as large as the shape has to be moved least.
         radius = float(points.norm(dim=1).mean())
         self.model = signed_distance(config, radius=radius, seed=seed, backend=backend).to(device)
@@ -129,8 +134,8 @@ class SurfaceImplicitTask:
         surface = self.points[chosen]
         shifts = torch.from_numpy(generator.standard_normal((count // 2, 3), np.float32))
         near = surface[: count // 2] + _NEAR * self.spacing[chosen[: count // 2], None] * shifts
-        anywhere = torch.from_numpy(generator.random((count // 2, 3), np.float32))
-        anywhere = self.lower + (self.upper - self.lower) * anywhere
+        places = torch.from_numpy(generator.integers(0, len(self.places), count // 2))
+        anywhere = self.places[places]
         values, slopes = self.model.values_and_slopes(torch.cat([surface, near, anywhere]).to(self.device))
         self.points_drawn += count
         lengths = slopes.norm(dim=1)
@@ -145,6 +150,9 @@ class SurfaceImplicitTask:
                 1e-6
             )
             losses["normals"] = config.normal_weight * (1.0 - cosines).mean()
+        if self.guides is not None:
+            difference = values[-len(anywhere) :] - self.guides[places].to(self.device)
+            losses["guide"] = config.guide_weight * difference.abs().mean()
         return losses
 
     def after_step(self, step: int, progress: float) -> None:
@@ -192,6 +200,17 @@ class SurfaceImplicitTask:
         )
         mesh = trimmed(mesh, self.points.double(), trimming, watertight=watertight)
         return Mesh(unit.inverse().apply(mesh.vertices), mesh.faces)
+
+
+def _nearest_distance(
+    x: Float32[Tensor, "places 3"], points: Float32[Tensor, "n 3"], normals: Float32[Tensor, "n 3"]
+) -> Float32[Tensor, " places"]:
+    """The distance from x to the nearest point, negative behind its normal."""
+    from scipy.spatial import KDTree
+
+    distances, nearest = KDTree(points.numpy()).query(x.numpy(), workers=-1)
+    ahead = ((x - points[nearest]) * normals[nearest]).sum(dim=1)
+    return torch.where(ahead < 0.0, -1.0, 1.0) * torch.from_numpy(distances.astype(np.float32))
 
 
 def signed_distance(
