@@ -39,7 +39,7 @@ class ImplicitConfig:
     surface_weight: float = 3e3
     """Of |f| at the points."""
     away_weight: float = 1e2
-    """Of exp(-100 |f|) elsewhere, which keeps surface from where there are no points."""
+    """Of exp(-100 |f|) elsewhere, which keeps surface from where there are no points; where normals are unknown."""
     normal_weight: float = 1e2
     """Of 1 - cos(slope, normal) at the points."""
     eikonal_weight: float = 5e1

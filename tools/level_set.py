@@ -74,21 +74,29 @@ def enclosed_volume(mesh: Mesh) -> float:
 class _Grid:
     """A distance on the vertices of a grid."""
 
-    def __init__(self, distance: Distance, origin: Float64[np.ndarray, "3"], cell: float, device: torch.device) -> None:
-        self.distance, self.origin, self.cell, self.device = distance, origin, cell, device
+    def __init__(
+        self,
+        distance: Distance,
+        origin: Float64[np.ndarray, "3"],
+        upper: Float64[np.ndarray, "3"],
+        cell: float,
+        device: torch.device,
+    ) -> None:
+        self.distance, self.origin, self.upper, self.cell, self.device = distance, origin, upper, cell, device
 
     @torch.no_grad()
     def values(self, places: Float64[np.ndarray, "n 3"]) -> Float32[np.ndarray, " n"]:
-        """f at places in cells from the origin, in cells; NaN counts as outside, and so does what is beyond the box."""
+        """max(f, distance from the box) at places in cells from the origin, in cells; NaN counts as outside."""
         found = np.empty(len(places), np.float32)
         for start in range(0, len(places), _AT_ONCE):
             some = places[start : start + _AT_ONCE] * self.cell + self.origin
             clamped = np.minimum(some, self.upper)
             points = torch.from_numpy(clamped.astype(np.float32)).to(self.device)
-            values = self.distance(points).reshape(-1).cpu().numpy()
-            beyond = np.linalg.norm(some - clamped, axis=1)
-            found[start : start + _AT_ONCE] = np.where(beyond > 0.0, np.fmax(values, beyond), values) / self.cell
-        return np.nan_to_num(found, nan=1.0)
+            values = np.nan_to_num(self.distance(points).reshape(-1).cpu().numpy(), nan=self.cell)
+            within = np.minimum(some - self.origin, self.upper - some).min(axis=1)
+            beyond = np.where(within > 0.0, -within, np.linalg.norm(some - clamped, axis=1))
+            found[start : start + _AT_ONCE] = np.maximum(values, beyond) / self.cell
+        return found
 
     def refined(
         self, blocks: Int64[np.ndarray, "3"], lipschitz: float
@@ -142,11 +150,6 @@ class _Grid:
         places = np.argwhere(wanted)
         found = self.values(places + np.array([first * _FINEST, 0.0, 0.0]))
         volume[wanted] = np.where(np.abs(found) < _AWAY, np.float32(_AWAY), found)
-        sides = [volume[:, :1], volume[:, -1:], volume[:, :, :1], volume[:, :, -1:]]
-        sides += [volume[:1]] if first == 0 else []
-        sides += [volume[-1:]] if end == active.shape[0] else []
-        for side in sides:
-            np.abs(side, out=side)
         return volume
 
 

@@ -64,12 +64,13 @@ def resolved(config: ImplicitConfig, points: Float32[Tensor, "n 3"], *, noise: f
 class SurfaceImplicitTask:
     """Fits a signed distance f to points of a surface, with their normals n where there are any.
 
-        E = a |f(p)| + b (1 - cos(grad f(p), n)) + c | |grad f| - 1 | + d exp(-100 |f(x)|) + e |f(x) - s(x)|
+        E = a |f(p)| + b (1 - cos(grad f(p), n)) + c | |grad f| - 1 | + d |f(x) - s(x)|
 
-    p: some of the points; x: places anywhere in the box; the third term also near the points. Sitzmann et al. 2020,
-    section 4.2, with weights for the unit frame in `ImplicitConfig`. s is the distance from the nearest point with the
-    sign that its normal says: it decides what is inside while f is far from a distance yet. A step's points depend on
-    the seed and the step alone.
+    p: some of the points; x: places anywhere in the box; the third term also near the points; s: the distance from the
+    nearest point, with the sign that its normal says. Without normals the second term is missing, and the last one is
+    exp(-100 |f(x)|). Sitzmann et al. 2020, section 4.2, with weights for the unit frame in `ImplicitConfig`; s is ours:
+    where the normals are known, that term keeps what started on the wrong side from ever crossing to the right one. A
+    step's points depend on the seed and the step alone.
 
     Args:
         config: The settings, resolved.
@@ -139,20 +140,22 @@ class SurfaceImplicitTask:
         values, slopes = self.model.values_and_slopes(torch.cat([surface, near, anywhere]).to(self.device))
         self.points_drawn += count
         lengths = slopes.norm(dim=1)
-        away = torch.exp(-_SHARPNESS * values[-len(anywhere) :].abs())
         losses = {
             "surface": config.surface_weight * values[:count].abs().mean(),
             "eikonal": config.eikonal_weight * (lengths - 1.0).abs().mean(),
-            "away": config.away_weight * min(progress / _SETTLED, 1.0) * away.mean(),
         }
         if self.normals is not None:
             cosines = (slopes[:count] * self.normals[chosen].to(self.device)).sum(dim=1) / lengths[:count].clamp_min(
                 1e-6
             )
             losses["normals"] = config.normal_weight * (1.0 - cosines).mean()
+        elsewhere = values[-len(anywhere) :]
         if self.guides is not None:
-            difference = values[-len(anywhere) :] - self.guides[places].to(self.device)
+            difference = elsewhere - self.guides[places].to(self.device)
             losses["guide"] = config.guide_weight * difference.abs().mean()
+        else:
+            away = torch.exp(-_SHARPNESS * elsewhere.abs()).mean()
+            losses["away"] = config.away_weight * min(progress / _SETTLED, 1.0) * away
         return losses
 
     def after_step(self, step: int, progress: float) -> None:
