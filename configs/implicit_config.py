@@ -39,11 +39,14 @@ class ImplicitConfig:
     surface_weight: float = 3e3
     """Of |f| at the points."""
     away_weight: float = 1e2
-    """Of exp(-100 |f|) elsewhere, which keeps surface from where there are no points."""
+    """Of exp(-100 |f|) elsewhere, which keeps surface from where there are no points; where normals are unknown."""
     normal_weight: float = 1e2
     """Of 1 - cos(slope, normal) at the points."""
     eikonal_weight: float = 5e1
     """Of ||slope| - 1| everywhere."""
+    guide_weight: float = 1e2
+    """Of the difference, anywhere in the box, to the distance from the nearest point, with the sign that its normal
+    says: no sheet of surface is left where there are no points."""
     resolution: int = 256
     """Cells of marching cubes along the longest side."""
 
@@ -55,6 +58,7 @@ class ImplicitConfig:
         require_between(self, "hidden_layers", 1, 8, group="implicit.")
         require_between(self, "away_weight", 0.0, 1e9, group="implicit.")
         require_between(self, "normal_weight", 0.0, 1e9, group="implicit.")
+        require_between(self, "guide_weight", 0.0, 1e9, group="implicit.")
         require_between(self, "resolution", 8, 4096, group="implicit.")
         if self.field == "hash" and self.width not in (None, 16, 32, 64, 128):
             raise ValueError(f"--implicit.width takes 16, 32, 64 or 128 on a hash grid, got {self.width}.")

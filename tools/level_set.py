@@ -36,7 +36,7 @@ def extract_level_set(
 
     Args:
         distance: f; evaluated without gradients, at up to half a million points at once.
-        lower, upper: Corners of the box. It grows at its upper side to whole blocks of 32 cells.
+        lower, upper: Corners of the box; f is not evaluated outside it.
         resolution: Cells along its longest side.
         lipschitz: Largest slope that f may have; that of a distance is 1, that of a fitted one somewhat more.
         device: Where f lies; by default the CPU.
@@ -53,7 +53,7 @@ def extract_level_set(
             f"{lower.tolist()}, {upper.tolist()}, {resolution} and {lipschitz}."
         )
     origin, sides = lower.double().numpy(), (upper - lower).double().numpy()
-    grid = _Grid(distance, origin, float(sides.max()) / resolution, device or torch.device("cpu"))
+    grid = _Grid(distance, origin, origin + sides, float(sides.max()) / resolution, device or torch.device("cpu"))
     blocks = np.ceil(sides / (grid.cell * _COARSEST) - 1e-6).astype(np.int64)
     active, inside = grid.refined(blocks, lipschitz)
     vertices, faces = _joined(grid.slabs(active, inside))
@@ -74,18 +74,29 @@ def enclosed_volume(mesh: Mesh) -> float:
 class _Grid:
     """A distance on the vertices of a grid."""
 
-    def __init__(self, distance: Distance, origin: Float64[np.ndarray, "3"], cell: float, device: torch.device) -> None:
-        self.distance, self.origin, self.cell, self.device = distance, origin, cell, device
+    def __init__(
+        self,
+        distance: Distance,
+        origin: Float64[np.ndarray, "3"],
+        upper: Float64[np.ndarray, "3"],
+        cell: float,
+        device: torch.device,
+    ) -> None:
+        self.distance, self.origin, self.upper, self.cell, self.device = distance, origin, upper, cell, device
 
     @torch.no_grad()
     def values(self, places: Float64[np.ndarray, "n 3"]) -> Float32[np.ndarray, " n"]:
-        """f at places in cells from the origin, in cells; NaN counts as outside."""
+        """max(f, distance from the box) at places in cells from the origin, in cells; NaN counts as outside."""
         found = np.empty(len(places), np.float32)
         for start in range(0, len(places), _AT_ONCE):
             some = places[start : start + _AT_ONCE] * self.cell + self.origin
-            points = torch.from_numpy(some.astype(np.float32)).to(self.device)
-            found[start : start + _AT_ONCE] = self.distance(points).reshape(-1).cpu().numpy() / self.cell
-        return np.nan_to_num(found, nan=1.0)
+            clamped = np.minimum(some, self.upper)
+            points = torch.from_numpy(clamped.astype(np.float32)).to(self.device)
+            values = np.nan_to_num(self.distance(points).reshape(-1).cpu().numpy(), nan=self.cell)
+            within = np.minimum(some - self.origin, self.upper - some).min(axis=1)
+            beyond = np.where(within > 0.0, -within, np.linalg.norm(some - clamped, axis=1))
+            found[start : start + _AT_ONCE] = np.maximum(values, beyond) / self.cell
+        return found
 
     def refined(
         self, blocks: Int64[np.ndarray, "3"], lipschitz: float
@@ -139,11 +150,6 @@ class _Grid:
         places = np.argwhere(wanted)
         found = self.values(places + np.array([first * _FINEST, 0.0, 0.0]))
         volume[wanted] = np.where(np.abs(found) < _AWAY, np.float32(_AWAY), found)
-        sides = [volume[:, :1], volume[:, -1:], volume[:, :, :1], volume[:, :, -1:]]
-        sides += [volume[:1]] if first == 0 else []
-        sides += [volume[-1:]] if end == active.shape[0] else []
-        for side in sides:
-            np.abs(side, out=side)
         return volume
 
 

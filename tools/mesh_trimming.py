@@ -51,11 +51,11 @@ def trimmed(
         trimming: How much.
         watertight: Only whole pieces are removed: what is closed stays closed.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if not watertight and len(mesh.faces):
         spacing = local_spacing(samples).numpy()
-        distance, nearest = cKDTree(samples.numpy()).query(mesh.vertices.numpy(), workers=-1)
+        distance, nearest = KDTree(samples.numpy()).query(mesh.vertices.numpy(), workers=-1)
         # Samples that lie on each other, seventeen and more, have no spacing.
         off = torch.from_numpy(distance / np.maximum(spacing[nearest], np.median(spacing) * 1e-3 + 1e-300))
         mesh = kept_faces(mesh, ~_gaps(mesh, off, trimming)[mesh.faces].any(dim=1))
@@ -67,10 +67,10 @@ def local_spacing(samples: Float64[Tensor, "n 3"]) -> Float64[Tensor, " n"]:
 
     k is 16: with fewer, where points are scattered, chance speaks more than the density.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     count = min(_NEIGHBOURS + 1, len(samples))
-    distances, _ = cKDTree(samples.numpy()).query(samples.numpy(), k=[count], workers=-1)
+    distances, _ = KDTree(samples.numpy()).query(samples.numpy(), k=[count], workers=-1)
     return torch.from_numpy(distances[:, 0] * np.sqrt(np.pi / _NEIGHBOURS))
 
 
@@ -83,6 +83,25 @@ def without_small_pieces(mesh: Mesh, *, share: float) -> Mesh:
     areas = torch.zeros(int(pieces.max()) + 1, dtype=torch.float64)
     areas.index_add_(0, pieces, torch.linalg.cross(b - a, c - a).norm(dim=1))
     return kept_faces(mesh, (areas >= share * areas.max())[pieces])
+
+
+def capped(mesh: Mesh) -> Mesh:
+    """Closes a mesh that ends somewhere: a fan from the middle of each border to its edges.
+
+    A border is a connected set of edges that have one face. Screened Poisson leaves them at the sides of its cube.
+    """
+    count = len(mesh.vertices)
+    edges = torch.cat([mesh.faces[:, [0, 1]], mesh.faces[:, [1, 2]], mesh.faces[:, [2, 0]]])
+    border = edges[~torch.isin(edges[:, 0] * count + edges[:, 1], edges[:, 1] * count + edges[:, 0])]
+    if not len(border):
+        return mesh
+    pieces = _pieces(border[:, [0, 1, 0]], count)[border[:, 0]]
+    _, pieces = pieces.unique(return_inverse=True)
+    middles = torch.zeros(int(pieces.max()) + 1, 3, dtype=torch.float64)
+    middles.index_add_(0, pieces, mesh.vertices[border[:, 0]])
+    middles /= pieces.bincount()[:, None]
+    fans = torch.stack([border[:, 1], border[:, 0], count + pieces], dim=1)
+    return Mesh(torch.cat([mesh.vertices, middles]), torch.cat([mesh.faces, fans]))
 
 
 def kept_faces(mesh: Mesh, kept: Bool[Tensor, " f"]) -> Mesh:

@@ -8,7 +8,7 @@ from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from ..render.meshes import Mesh
-from .mesh_trimming import DEFAULT, Trimming, local_spacing, trimmed
+from .mesh_trimming import DEFAULT, Trimming, capped, local_spacing, trimmed
 from .open3d_library import load_open3d
 
 NEIGHBOURS = 30
@@ -61,6 +61,7 @@ def poisson_mesh(
         )
     vertices = torch.from_numpy(np.asarray(found.vertices) * scale) + center
     mesh = Mesh(vertices, torch.from_numpy(np.asarray(found.triangles).astype(np.int64)))
+    mesh = capped(mesh) if watertight else mesh
     return trimmed(mesh, points, trimming, watertight=watertight)
 
 

@@ -24,7 +24,9 @@ _SPACINGS_PER_CELL, _DEVIATIONS_PER_CELL = 1.5, 3.0
 _FINEST = (32.0, 1024.0)
 _NEAR = 4.0  # standard deviation of places near the surface, in spacings
 _SHARPNESS = 100.0  # of the term that keeps surface away
+_SETTLED = 0.4  # share of the training in which surface may still move through places without points
 _SCORED = 4096
+_PLACES = 1 << 18  # in the box, drawn once
 
 
 def unit_from_user(points: Float64[Tensor, "n 3"]) -> Similarity:
@@ -62,11 +64,13 @@ def resolved(config: ImplicitConfig, points: Float32[Tensor, "n 3"], *, noise: f
 class SurfaceImplicitTask:
     """Fits a signed distance f to points of a surface, with their normals n where there are any.
 
-        E = a |f(p)| + b (1 - cos(grad f(p), n)) + c | |grad f| - 1 | + d exp(-100 |f(x)|)
+        E = a |f(p)| + b (1 - cos(grad f(p), n)) + c | |grad f| - 1 | + d |f(x) - s(x)|
 
-    p: some of the points; x: places anywhere in the box; the third term also near the points. Sitzmann et al. 2020,
-    section 4.2, with weights for the unit frame in `ImplicitConfig`. A step's points depend on the seed and the step
-    alone.
+    p: some of the points; x: places anywhere in the box; the third term also near the points; s: the distance from the
+    nearest point, with the sign that its normal says. Without normals the second term is missing, and the last one is
+    exp(-100 |f(x)|). Sitzmann et al. 2020, section 4.2, with weights for the unit frame in `ImplicitConfig`; s is ours:
+    where the normals are known, that term keeps what started on the wrong side from ever crossing to the right one. A
+    step's points depend on the seed and the step alone.
 
     Args:
         config: The settings, resolved.
@@ -95,7 +99,12 @@ class SurfaceImplicitTask:
         self.points, self.normals = points, normals
         self.spacing = local_spacing(points.double()).float()
         self.lower, self.upper = points.amin(dim=0) - _MARGIN, points.amax(dim=0) + _MARGIN
-        self.model = signed_distance(config, seed=seed, backend=backend).to(device)
+        share = torch.rand(_PLACES, 3, generator=torch.Generator().manual_seed(seed))
+        self.places = self.lower + (self.upper - self.lower) * share
+        self.guides = None if self.normals is None else _nearest_distance(self.places, points, self.normals)
+        # A sphere about as large as the shape has to be moved least.
+        radius = float(points.norm(dim=1).mean())
+        self.model = signed_distance(config, radius=radius, seed=seed, backend=backend).to(device)
         self.module: nn.Module = self.model
         self.points_drawn = 0
         chosen = np.random.default_rng(seed).integers(0, len(points), min(len(points), _SCORED))
@@ -120,29 +129,33 @@ class SurfaceImplicitTask:
 
     def losses(self, step: int, progress: float) -> dict[str, Tensor]:
         """The weighted terms at this step's points."""
-        del progress
         config, count = self.config, self.config.batch
         generator = np.random.default_rng((self.seed, step))
         chosen = torch.from_numpy(generator.integers(0, len(self.points), count))
         surface = self.points[chosen]
         shifts = torch.from_numpy(generator.standard_normal((count // 2, 3), np.float32))
         near = surface[: count // 2] + _NEAR * self.spacing[chosen[: count // 2], None] * shifts
-        anywhere = torch.from_numpy(generator.random((count // 2, 3), np.float32))
-        anywhere = self.lower + (self.upper - self.lower) * anywhere
+        places = torch.from_numpy(generator.integers(0, len(self.places), count // 2))
+        anywhere = self.places[places]
         values, slopes = self.model.values_and_slopes(torch.cat([surface, near, anywhere]).to(self.device))
         self.points_drawn += count
         lengths = slopes.norm(dim=1)
-        away = torch.exp(-_SHARPNESS * values[-len(anywhere) :].abs())
         losses = {
             "surface": config.surface_weight * values[:count].abs().mean(),
             "eikonal": config.eikonal_weight * (lengths - 1.0).abs().mean(),
-            "away": config.away_weight * away.mean(),
         }
         if self.normals is not None:
             cosines = (slopes[:count] * self.normals[chosen].to(self.device)).sum(dim=1) / lengths[:count].clamp_min(
                 1e-6
             )
             losses["normals"] = config.normal_weight * (1.0 - cosines).mean()
+        elsewhere = values[-len(anywhere) :]
+        if self.guides is not None:
+            difference = elsewhere - self.guides[places].to(self.device)
+            losses["guide"] = config.guide_weight * difference.abs().mean()
+        else:
+            away = torch.exp(-_SHARPNESS * elsewhere.abs()).mean()
+            losses["away"] = config.away_weight * min(progress / _SETTLED, 1.0) * away
         return losses
 
     def after_step(self, step: int, progress: float) -> None:
@@ -192,13 +205,28 @@ class SurfaceImplicitTask:
         return Mesh(unit.inverse().apply(mesh.vertices), mesh.faces)
 
 
-def signed_distance(config: ImplicitConfig, *, seed: int = 0, backend: str = "auto") -> SignedDistanceField:
+def _nearest_distance(
+    x: Float32[Tensor, "places 3"], points: Float32[Tensor, "n 3"], normals: Float32[Tensor, "n 3"]
+) -> Float32[Tensor, " places"]:
+    """The distance from x to the nearest point, negative behind its normal."""
+    from scipy.spatial import KDTree
+
+    distances, nearest = KDTree(points.numpy()).query(x.numpy(), workers=-1)
+    ahead = ((x - points[nearest]) * normals[nearest]).sum(dim=1)
+    return torch.where(ahead < 0.0, -1.0, 1.0) * torch.from_numpy(distances.astype(np.float32))
+
+
+def signed_distance(
+    config: ImplicitConfig, *, radius: float, seed: int = 0, backend: str = "auto"
+) -> SignedDistanceField:
     """The field that resolved settings describe, as it starts."""
     width, layers, finest = config.width, config.hidden_layers, config.finest
     assert width is not None
     assert finest is not None
     if config.field == "siren":
-        return siren_distance(width=width, hidden_layers=layers, omega=config.omega, seed=seed, backend=backend)
+        return siren_distance(
+            width=width, hidden_layers=layers, omega=config.omega, radius=radius, seed=seed, backend=backend
+        )
     return grid_distance(
         levels=config.levels,
         log2_table_size=config.log2_table_size,
@@ -207,6 +235,7 @@ def signed_distance(config: ImplicitConfig, *, seed: int = 0, backend: str = "au
         width=width,
         hidden_layers=layers,
         step=0.5 / finest,
+        radius=radius,
         seed=seed,
         backend=backend,
     )

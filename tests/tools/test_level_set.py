@@ -66,6 +66,19 @@ def test_the_sides_of_the_box_are_outside():
     assert enclosed_volume(mesh) == pytest.approx(4.0 / 3.0 * math.pi * 0.3**3 - missing, rel=0.05)
 
 
+def test_nothing_is_evaluated_or_meshed_beyond_the_box():
+    upper = torch.tensor([0.5, 0.5, 0.07])
+
+    def strict(x: Tensor) -> Tensor:
+        assert bool((x <= upper + 1e-6).all())
+        assert bool((x >= LOWER - 1e-6).all())
+        return ball(0.3)(x)
+
+    mesh = extract_level_set(strict, LOWER, upper, resolution=60)
+    assert is_closed(mesh)
+    assert mesh.vertices[:, 2].max().item() == pytest.approx(0.07, abs=1.0 / 60.0)
+
+
 def test_a_slope_beyond_the_bound_leaves_it_closed():
     mesh = extract_level_set(lambda x: 4.0 * torus(x), LOWER, UPPER, resolution=64, lipschitz=1.0)
     assert is_closed(mesh)

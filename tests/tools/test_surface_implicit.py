@@ -44,7 +44,7 @@ def fitted(
     settings = FitSettings(seconds=None, steps=steps, rate=config.rate, decay_from=0.3, decay_to=0.02, average=0.0)
     fitter = Fitter(task, settings, run, Progress(quiet=True))
     assert fitter.fit()
-    return fitter, task.mesh(unit)
+    return fitter, task.mesh(unit, watertight=True)
 
 
 def border_edges(mesh: Mesh) -> int:
