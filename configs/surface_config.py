@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+from .implicit_config import ImplicitConfig
 from .run_options import Positional, RunOptions, Switch, require_between, require_positive
 
 SurfaceMethod = Literal["patches", "implicit", "poisson"]
@@ -71,6 +72,8 @@ class SurfaceConfig(RunOptions):
     """Of the mesh."""
     patches: PatchesConfig = PatchesConfig()
     """The charts of --method patches."""
+    implicit: ImplicitConfig = ImplicitConfig()
+    """The signed distance of --method implicit."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

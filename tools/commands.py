@@ -86,6 +86,11 @@ def eval_command(arguments: list[str]) -> str:
         from .video.run import evaluate_run as evaluate_video_run
 
         return evaluate_video_run(run, device=options.device, backend=options.backend, quiet=options.quiet)
+    if run.task == "surface":
+        _require_untouched(options, EvalOptions, "against", task="surface")
+        from .surface.run import evaluate_run as evaluate_surface_run
+
+        return evaluate_surface_run(run, device=options.device, backend=options.backend, quiet=options.quiet)
     from .nerf.run import evaluate_run
 
     return evaluate_run(
@@ -122,6 +127,8 @@ def render_command(arguments: list[str]) -> str:
             backend=options.backend,
             force=options.force,
         )
+    if run.task == "surface":
+        raise ValueError(f"{run.path} is a surface: its mesh lies in {run.outputs}, its pictures in {run.report}.")
     if run.task == "video":
         _require_untouched(options, RenderOptions, "path", "scale", "crop", task="video")
         from .video.rendering import render_clip
@@ -189,6 +196,8 @@ def resume_command(arguments: list[str]) -> str:
         require_uncompressed(run)
     elif run.task == "video":
         from .video.run import resume
+    elif run.task == "surface":
+        from .surface.run import resume
     else:
         from .nerf.run import resume
     return resume(

@@ -16,8 +16,8 @@ from .patch_orientation import patch_signs
 
 
 class OrientedSamples(NamedTuple):
-    """Points of the surface, their unit normals outwards, the patch whose middle each is closest to, and what was chosen
-    from the cloud, in words."""
+    """Points of the surface, their unit normals outwards, and the patch whose middle each is closest to; what was
+    chosen from the cloud, in words."""
 
     points: Float[Tensor, "samples 3"]
     normals: Float[Tensor, "samples 3"]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from jaxtyping import Float32
@@ -16,7 +17,7 @@ from ...render.meshes import Mesh
 from ..mesh_files import read_mesh
 from ..poisson_meshing import estimated_normals, poisson_mesh
 from ..progress import Progress
-from ..surface.run import reconstruct
+from ..surface.methods import reconstruct
 from ..surface_scores import score_surface
 from .rows import Row
 
@@ -98,7 +99,7 @@ def _methods(scan: SurfacePoints, seconds: float, depths: Sequence[int], progres
 
     def classic(turned: Float32[Tensor, "n 3"] | None) -> list[Callable[[], Mesh]]:
         assert turned is not None
-        return [lambda depth=depth: poisson_mesh(points, turned, depth=depth) for depth in depths]
+        return [partial(poisson_mesh, points, turned, depth=depth) for depth in depths]
 
     return {
         _CLASSIC: classic(estimated_normals(points)),
