@@ -15,10 +15,10 @@ from ...datasets.made_scans import made_scan
 from ...render.mesh_sampling import SurfacePoints
 from ...render.meshes import Mesh
 from ..mesh_files import read_mesh
-from ..poisson_meshing import estimated_normals, poisson_mesh
 from ..progress import Progress
 from ..surface.methods import reconstruct
-from ..surface_scores import score_surface
+from ..surface.poisson_meshing import estimated_normals, poisson_mesh
+from ..surface.scores import score_surface
 from .rows import Row
 
 POINTS = 50_000

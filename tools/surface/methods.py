@@ -14,12 +14,12 @@ from ...render.similarity import Similarity
 from ..device import choose_device, compiling_told, quiet_torch_threads
 from ..fitting import FitSettings, Fitter
 from ..memory_size import parse_bytes
-from ..poisson_meshing import estimated_normals, poisson_mesh
 from ..progress import Progress
 from ..run_folder import RunFolder
 from ..run_life import begin, config_text
-from ..surface_implicit_task import SurfaceImplicitTask, resolved, unit_from_user
-from ..surface_patches import fit_patches
+from .implicit_task import SurfaceImplicitTask, resolved, unit_from_user
+from .patch_fitting import fit_patches
+from .poisson_meshing import estimated_normals, poisson_mesh
 
 _MEMORY = 1 << 30
 _DECAY_FROM, _DECAY_TO = 0.3, 0.01

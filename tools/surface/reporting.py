@@ -10,15 +10,15 @@ from ...configs.loading import to_yaml
 from ...configs.surface_config import SurfaceConfig
 from ...datasets.point_clouds import PointCloud
 from ...render.meshes import Mesh
-from ..mesh_trimming import local_spacing
 from ..pictures import to_uint8
 from ..report import ReportContent, ReportView
 from ..report_parts import versions
 from ..run_folder import RunFolder
-from ..surface_distances import nearest_in_cloud
-from ..surface_scores import SurfaceScores
+from .distances import nearest_in_cloud
 from .drawing import SIDES, Frame, draw_cloud, draw_mesh
+from .mesh_trimming import local_spacing
 from .methods import Reconstruction
+from .scores import SurfaceScores
 
 _PICTURE = 512
 _LARGEST = 4.0  # spacings, the brightest distance in pictures

@@ -25,9 +25,9 @@ from ..progress import Progress
 from ..report import write_report
 from ..run_folder import RunFolder
 from ..run_life import Finish, begin, config_text, go_on, require_resumable
-from ..surface_scores import SurfaceScores, score_surface
 from .methods import Reconstruction, fit_settings, implicit_task, meshed, reconstruct
 from .reporting import described, surface_report, told
+from .scores import SurfaceScores, score_surface
 
 _SAMPLES = 200_000
 

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
-from ..render.meshes import Mesh
+from ...render.meshes import Mesh
 
 _NEIGHBOURS = 16
 

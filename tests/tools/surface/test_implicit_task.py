@@ -12,10 +12,10 @@ from neufield.configs.implicit_config import ImplicitConfig
 from neufield.render.meshes import Mesh
 from neufield.tools.checkpoint import load_checkpoint
 from neufield.tools.fitting import FitSettings, Fitter
-from neufield.tools.level_set import enclosed_volume
 from neufield.tools.progress import Progress
 from neufield.tools.run_folder import RunFolder
-from neufield.tools.surface_implicit_task import SurfaceImplicitTask, resolved, unit_from_user
+from neufield.tools.surface.implicit_task import SurfaceImplicitTask, resolved, unit_from_user
+from neufield.tools.surface.level_set import enclosed_volume
 
 QUICK = ImplicitConfig(levels=6, log2_table_size=14, finest=32.0, batch=1024, width=16, resolution=64)
 MAJOR, MINOR = 3.0, 1.0

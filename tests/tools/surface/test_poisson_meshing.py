@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from neufield.render.meshes import Mesh
-from neufield.tools.level_set import enclosed_volume
-from neufield.tools.mesh_trimming import Trimming, kept_faces, local_spacing, without_small_pieces
-from neufield.tools.poisson_meshing import estimated_normals, poisson_depth, poisson_mesh
+from neufield.tools.surface.level_set import enclosed_volume
+from neufield.tools.surface.mesh_trimming import Trimming, kept_faces, local_spacing, without_small_pieces
+from neufield.tools.surface.poisson_meshing import estimated_normals, poisson_depth, poisson_mesh
 
 RADIUS = 2.0
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from neufield.configs.surface_config import PatchesConfig
-from neufield.tools.surface_patches import chosen_settings, fit_patches
+from neufield.tools.surface.patch_fitting import chosen_settings, fit_patches
 
 
 def noisy_sphere(n: int = 2500, noise: float = 0.03) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from neufield.render.meshes import Mesh
-from neufield.tools.level_set import Distance, enclosed_volume, extract_level_set
+from neufield.tools.surface.level_set import Distance, enclosed_volume, extract_level_set
 
 LOWER, UPPER = torch.full((3,), -0.5), torch.full((3,), 0.5)
 

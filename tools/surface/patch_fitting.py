@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from ..configs.surface_config import PatchesConfig
-from ..fields.chart_atlas import ChartAtlas
-from ..render.patches import Patches, cover, estimate_noise
-from ..render.transport import Transport, earth_mover_distance
+from ...configs.surface_config import PatchesConfig
+from ...fields.chart_atlas import ChartAtlas
+from ...render.patches import Patches, cover, estimate_noise
+from ...render.transport import Transport, earth_mover_distance
 from .patch_orientation import patch_signs
 
 

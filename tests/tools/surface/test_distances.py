@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neufield.render.meshes import Mesh
-from neufield.tools.surface_distances import nearest_in_cloud, nearest_in_mesh, triangle_distances
+from neufield.tools.surface.distances import nearest_in_cloud, nearest_in_mesh, triangle_distances
 
 
 def random(*shape: int, seed: int) -> torch.Tensor:

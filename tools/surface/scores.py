@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
-from ..datasets.point_clouds import PointCloud
-from ..render.mesh_sampling import SurfacePoints, sample_surface
-from ..render.meshes import Mesh
-from .surface_distances import Nearest, nearest_in_cloud, nearest_in_mesh
+from ...datasets.point_clouds import PointCloud
+from ...render.mesh_sampling import SurfacePoints, sample_surface
+from ...render.meshes import Mesh
+from .distances import Nearest, nearest_in_cloud, nearest_in_mesh
 
 Surface = Mesh | SurfacePoints | PointCloud
 

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
-from ..render.meshes import Mesh
-from .open3d_library import load_open3d
+from ...render.meshes import Mesh
+from ..open3d_library import load_open3d
 
 _AT_ONCE = 250_000
 

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
-from ..render.meshes import Mesh
+from ...render.meshes import Mesh
+from ..open3d_library import load_open3d
 from .mesh_trimming import DEFAULT, Trimming, capped, local_spacing, trimmed
-from .open3d_library import load_open3d
 
 NEIGHBOURS = 30
 """Nearest points that a normal is estimated from, and along which normals are made to agree."""

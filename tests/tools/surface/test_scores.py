@@ -11,7 +11,7 @@ from neufield.datasets.point_clouds import load_point_cloud
 from neufield.render.mesh_sampling import SurfacePoints
 from neufield.render.meshes import Mesh
 from neufield.tools.mesh_files import read_mesh
-from neufield.tools.surface_scores import score_surface
+from neufield.tools.surface.scores import score_surface
 
 
 def square(height: float, *, side: float = 1.0, turned: bool = False) -> Mesh:

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Float32, Float64, Int64
 from torch import Tensor
 
-from ..render.meshes import Mesh
+from ...render.meshes import Mesh
 
 Distance = Callable[[Tensor], Tensor]
 """Points (n, 3), float32, to signed distances (n, 1) or (n,), negative inside."""

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor, nn
 
-from ..configs.implicit_config import ImplicitConfig
-from ..fields.signed_distance_field import SignedDistanceField, grid_distance, siren_distance
-from ..render.meshes import Mesh
-from ..render.similarity import Similarity
+from ...configs.implicit_config import ImplicitConfig
+from ...fields.signed_distance_field import SignedDistanceField, grid_distance, siren_distance
+from ...render.meshes import Mesh
+from ...render.similarity import Similarity
 from .level_set import extract_level_set
 from .mesh_trimming import DEFAULT, Trimming, local_spacing, trimmed
 from .poisson_meshing import estimated_normals
