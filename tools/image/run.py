@@ -199,6 +199,7 @@ def _report(
 ) -> ReportContent:
     lines, path = run.read_metrics(), shlex.quote(str(run.path))
     picture, scores = shlex.quote(str(task.config.picture)), evaluation.scores
+    siren = f"--field siren --name {shlex.quote(f'{run.name}-siren')}"
     return ReportContent(
         title=run.name,
         headline=f"{scores['psnr']:.2f} dB",
@@ -232,7 +233,7 @@ def _report(
             ("train longer, from here", f"neufield resume {path} {longer_by(task.config.steps, content['seconds'])}"),
             (
                 "see what another field makes of it",
-                f"neufield image {picture} --field siren --name {shlex.quote(f'{run.name}-siren')}",
+                f"neufield image {picture} {siren}",
             ),
         ],
     )
