@@ -167,7 +167,8 @@ def told(scores: dict[str, float]) -> str:
         parts.append(f"{scores['held_out_psnr']:.2f} dB over the pixels left out")
     if "coverage_50" in scores:
         parts.append(
-            f"{scores['coverage_50']:.1%} and {scores['coverage_90']:.1%} of them inside the 50 % and 90 % intervals"
+            f"{scores['coverage_50']:.1%} and {scores['coverage_90']:.1%} of them inside the 50 % and 90 % intervals "
+            f"of learned scales times {scores['scale_factor']:.3g}"
         )
     return ", ".join(parts)
 
