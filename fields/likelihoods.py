@@ -79,14 +79,4 @@ class Likelihood:
         target: Float[Tensor, "n c"],
     ) -> float:
         """The share of values inside that interval; where scales are calibrated, about the probability itself."""
-        return self.inside(probability, location, scale, target) / target.numel()
-
-    def inside(
-        self,
-        probability: float,
-        location: Float[Tensor, "n c"],
-        scale: Float[Tensor, "n #c"],
-        target: Float[Tensor, "n c"],
-    ) -> int:
-        """How many values lie inside that interval."""
-        return int(((location - target).abs() <= self.half_width(probability) * scale).sum())
+        return float(((location - target).abs() <= self.half_width(probability) * scale).double().mean())

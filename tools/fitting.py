@@ -260,12 +260,12 @@ class Fitter:
         self.step, self.seconds = checkpoint.facts["step"], checkpoint.facts["seconds"]
         if self.settings.steps is not None and self.step > self.settings.steps:
             raise RunError(
-                f"{self.run.path} has {self.step} steps already; --steps {self.settings.steps} is behind it."
+                f"{self.run.path} has {self.step} steps already; --steps is their number in all: give a larger one."
             )
         if self.settings.seconds is not None and self.settings.seconds < self.seconds - min(1.0, 0.5 * self.seconds):
             raise RunError(
-                f"{self.run.path} was trained for {self.seconds:.0f} s already; --seconds {self.settings.seconds:g} is "
-                "behind it."
+                f"{self.run.path} was trained for {self.seconds:.0f} s already; --seconds is the whole training: "
+                "give more."
             )
         self.task.restore(checkpoint.facts["task"])
         self.run.rewind_metrics(self.step)

@@ -28,11 +28,9 @@ class RunFolder:
         folder = cls(runs / name)
         if folder._is_run():
             if not force:
-                go_on = f"Go on with it by `neufield resume {folder.path}`,"
-                remedy = go_on if folder.checkpoint.is_file() else "It has no checkpoint yet:"
-                raise RunError(
-                    f"The run {folder.path} exists. {remedy} replace it with --force, or choose another --name."
-                )
+                go_on = f"Go on with it by `neufield resume {folder.path}`, replace"
+                remedy = go_on if folder.checkpoint.is_file() else "Replace"
+                raise RunError(f"The run {folder.path} exists. {remedy} it with --force, or choose another --name.")
         elif folder.path.exists() and not folder._holds_nothing():
             raise RunError(f"{folder.path} exists and is not a run; choose another --name or --runs.")
         return folder
@@ -73,7 +71,9 @@ class RunFolder:
         """
         folder = cls(path)
         if not path.is_dir():
-            raise RunError(f"There is no run folder {path}. Train one first: `neufield nerf PHOTOS_FOLDER`.")
+            if path.suffix == ".nfz":
+                raise RunError(f"{path} is no run but a compressed picture, which `neufield render` alone takes.")
+            raise RunError(f"There is no run folder {path}; `neufield nerf`, `image` and `video` write them to runs/.")
         if not folder._is_run():
             raise RunError(f"{path} is not a run: it has no config.yaml that neufield wrote.")
         return folder

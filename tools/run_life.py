@@ -74,9 +74,14 @@ def _is_scored(run: RunFolder, seconds: float) -> bool:
     return found == seconds and run.report.is_file()
 
 
+def longer_by(steps: int | None, seconds: float) -> str:
+    """The option that trains a run of so many steps, or else seconds, twice as long."""
+    return f"--steps {2 * steps}" if steps else f"--seconds {math.ceil(2 * seconds)}"
+
+
 def _finished(fitter: Fitter) -> str:
     path = fitter.run.path
-    longer = f"--steps {2 * fitter.step}" if fitter.settings.steps else f"--seconds {math.ceil(2 * fitter.seconds)}"
+    longer = longer_by(fitter.settings.steps, fitter.seconds)
     return (
         f"{path} is finished, with {fitter.step} steps in {fitter.seconds:.0f} s. Train it longer by "
         f"`neufield resume {path} {longer}`, or score it again by `neufield eval {path}`."

@@ -330,7 +330,7 @@ def test_render_replaces_no_file(cli: Cli, run_copy: Path, tmp_path: Path):
     [
         ("--steps 0", "--steps must be positive, got 0"),
         ("--seconds -1", "--seconds must be positive, got -1.0"),
-        ("--steps 10", "has 300 steps already; --steps 10 is behind it"),
+        ("--steps 10", "has 300 steps already; --steps is their number in all"),
         ("--steps 400 --seconds 3", "Give either --seconds or --steps"),
         ("--device gpu", "--device takes auto"),
     ],

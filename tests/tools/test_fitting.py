@@ -222,7 +222,7 @@ def test_a_finished_fit_can_go_on(run: RunFolder):
 
 def test_resume_refuses_an_end_that_is_behind(run: RunFolder):
     fitter(run, with_steps(5)).fit()
-    with pytest.raises(RunError, match="has 5 steps already; --steps 4 is behind it"):
+    with pytest.raises(RunError, match="has 5 steps already; --steps is their number in all"):
         fitter(run, with_steps(4)).resume()
 
 

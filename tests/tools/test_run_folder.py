@@ -35,7 +35,7 @@ def test_an_existing_run_is_refused_with_its_remedies(run: RunFolder):
 
 
 def test_a_run_without_a_checkpoint_is_not_to_be_resumed(run: RunFolder):
-    with pytest.raises(RunError, match=r"first exists. It has no checkpoint yet: replace it with --force, or") as error:
+    with pytest.raises(RunError, match=r"first exists. Replace it with --force, or") as error:
         RunFolder.planned(run.path.parent, "first", force=False)
     assert "resume" not in str(error.value)
 
@@ -105,7 +105,7 @@ def test_a_place_where_nothing_can_be_made(tmp_path: Path):
 
 def test_open(run: RunFolder, tmp_path: Path):
     assert RunFolder.open(run.path) == run
-    with pytest.raises(RunError, match=r"There is no run folder .*nowhere. Train one first: `neufield nerf"):
+    with pytest.raises(RunError, match=r"There is no run folder .*nowhere; `neufield nerf`"):
         RunFolder.open(tmp_path / "nowhere")
     (tmp_path / "other").mkdir()
     with pytest.raises(RunError, match=r"other is not a run: it has no config.yaml"):

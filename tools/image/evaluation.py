@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...fields import Likelihood
 from ...render import Raster
 from ..metrics import HIGHEST_PSNR, SSIM_WINDOW, decibels, ssim
 from ..progress import Progress
@@ -18,11 +19,15 @@ from .task import ImageTask
 _MOST_PIXELS = 4_000_000  # of what is compared as a picture: larger ones are made smaller for it
 _CROP = 256
 _INTERVALS = (0.5, 0.9)
+_MATCHED = 0.75  # the interval whose coverage says by what the learned scales are multiplied
 _LEVELLED = "values are scored after the factor and offset of every channel that fit best, by least squares"
 _FITTED_TO = {
     "gradient": f"differences of neighbouring pixels, as slopes and as their sums along strokes; {_LEVELLED}",
     "laplacian": f"second differences, and the values of the border's pixels; {_LEVELLED}",
 }
+_COVERAGE = (
+    "of every other pixel left out, by learned scales times the factor that has 75 % of the rest in their interval"
+)
 _BEHIND = 0.5  # grey, behind what is transparent in pictures for people
 
 
@@ -60,14 +65,15 @@ def evaluate_image(task: ImageTask, progress: Progress) -> ImageEvaluation:
     begin = time.perf_counter()
     raster, factor = task.raster, _reduction(task.raster)
     sums: dict[str, float] = defaultdict(float)
+    spreads: list[Tensor] = []
     reduced: list[tuple[Tensor, Tensor]] = []
     for start, stop in bands_of(raster, multiple=factor):
         progress.stage(start / raster.height, "scoring the picture")
         band = _compared(task, raster, start, stop)
-        _add_up(sums, task, raster, start, *band)
+        _add_up(sums, spreads, task, raster, start, *band)
         reduced.append((_smaller(band[0], factor), _smaller(band[1], factor)))
     values, target = (torch.cat(parts)[..., : task.kind.channels] for parts in zip(*reduced))
-    scores = _scores(sums, task)
+    scores = {**_scores(sums), **_calibration(torch.cat(spreads or [torch.zeros(0)]), task.likelihood)}
     if min(target.shape[:2]) >= SSIM_WINDOW:
         scores["ssim"] = ssim(shown(task, values), shown(task, target), target.isfinite().all(dim=2))
     worst = _worst_crop(task, values, target, factor) if min(raster.width, raster.height) > _CROP else None
@@ -97,6 +103,7 @@ def protocol(task: ImageTask) -> dict[str, str]:
         "psnr": f"of {span}, not rounded" + (", colours multiplied by alpha" if kind.has_alpha else ""),
         "ssim": "window 11, sigma 1.5, data range 1" + (f", at 1/{factor} of the size" if factor > 1 else ""),
         **({"relative_error": "mean absolute error over mean absolute value"} if kind.maximum is None else {}),
+        **({"coverage": _COVERAGE} if config.learned_scale == "on" else {}),
         "pixel model": "mean of four places in the pixel" if config.pixels == "area" else "the field at its middle",
         "weights": f"running average, decay {config.optimizer.average}"
         if config.optimizer.average
@@ -117,9 +124,15 @@ def _compared(task: ImageTask, raster: Raster, start: int, stop: int) -> tuple[T
 
 
 def _add_up(
-    sums: dict[str, float], task: ImageTask, raster: Raster, start: int, values: Tensor, target: Tensor
+    sums: dict[str, float],
+    spreads: list[Tensor],
+    task: ImageTask,
+    raster: Raster,
+    start: int,
+    values: Tensor,
+    target: Tensor,
 ) -> None:
-    """Adds a band's errors to the totals."""
+    """Adds a band's errors to the totals; those of pixels left out also in units of their learned scales."""
     channels = task.kind.channels
     fitted, raw_scale = values[..., :channels].flatten(0, 1), values[..., channels:].flatten(0, 1)
     goal = target.flatten(0, 1)
@@ -136,20 +149,38 @@ def _add_up(
         sums["squares apart"] += float(error[apart].double().square().sum())
         sums["values apart"] += int(apart.sum()) * channels
         if raw_scale.shape[1]:
-            scale = task.likelihood.scale(raw_scale[apart])
-            for share in _INTERVALS:
-                sums[f"inside {share}"] += task.likelihood.inside(share, fitted[apart], scale, goal[apart])
+            spreads.append((fitted[apart] - goal[apart]).abs() / task.likelihood.scale(raw_scale[apart]))
 
 
-def _scores(sums: dict[str, float], task: ImageTask) -> dict[str, float]:
+def _calibration(spreads: Float[Tensor, "n channels"], likelihood: Likelihood) -> dict[str, float]:
+    """How learned scales go with the errors of pixels that were left out.
+
+    A field comes closer to the pixels that it is fitted to than to others, so that its scales are too small for those:
+    by a factor that is found on every other pixel left out, and checked on the rest.
+
+    Args:
+        spreads: Errors in units of their scales.
+        likelihood: What they should be spread like.
+    """
+    known, checked = spreads[::2], spreads[1::2]
+    if not len(checked):
+        return {}
+    factor = float(known.flatten().kthvalue(math.ceil(_MATCHED * known.numel())).values) / likelihood.half_width(
+        _MATCHED
+    )
+    inside = {
+        f"coverage_{100 * share:.0f}": float((checked <= factor * likelihood.half_width(share)).double().mean())
+        for share in _INTERVALS
+    }
+    return {"scale_factor": factor, **inside}
+
+
+def _scores(sums: dict[str, float]) -> dict[str, float]:
     scores = {"psnr": decibels(sums["squares"] / max(sums["values"], 1.0))}
     if sums["magnitudes"]:
         scores["relative_error"] = sums["errors"] / sums["magnitudes"]
     if sums["values apart"]:
         scores["held_out_psnr"] = decibels(sums["squares apart"] / sums["values apart"])
-        for share in _INTERVALS:
-            if f"inside {share}" in sums:
-                scores[f"coverage_{100 * share:.0f}"] = sums[f"inside {share}"] / sums["values apart"]
     return scores
 
 

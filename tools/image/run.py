@@ -1,7 +1,6 @@
 """The life of a run that fits a picture: started, resumed, opened again, evaluated, reported."""
 
 import json
-import math
 import shlex
 from dataclasses import asdict, replace
 from typing import Any
@@ -24,7 +23,7 @@ from ..progress import Progress
 from ..report import ReportContent, ReportSection, ReportView, write_report
 from ..report_parts import curve_of, series_of, timings_of, versions
 from ..run_folder import RunFolder
-from ..run_life import Finish, begin, config_text, go_on, require_resumable
+from ..run_life import Finish, begin, config_text, go_on, longer_by, require_resumable
 from .derivative_pictures import derivative_section
 from .evaluation import ImageEvaluation, ImageView, evaluate_image
 from .insertion_pictures import insertion_section
@@ -168,7 +167,8 @@ def told(scores: dict[str, float]) -> str:
         parts.append(f"{scores['held_out_psnr']:.2f} dB over the pixels left out")
     if "coverage_50" in scores:
         parts.append(
-            f"{scores['coverage_50']:.1%} and {scores['coverage_90']:.1%} of them inside the 50 % and 90 % intervals"
+            f"{scores['coverage_50']:.1%} and {scores['coverage_90']:.1%} of them inside the 50 % and 90 % intervals "
+            f"of learned scales times {scores['scale_factor']:.3g}"
         )
     return ", ".join(parts)
 
@@ -200,6 +200,7 @@ def _report(
 ) -> ReportContent:
     lines, path = run.read_metrics(), shlex.quote(str(run.path))
     picture, scores = shlex.quote(str(task.config.picture)), evaluation.scores
+    siren = f"--field siren --name {shlex.quote(f'{run.name}-siren')}"
     return ReportContent(
         title=run.name,
         headline=f"{scores['psnr']:.2f} dB",
@@ -230,8 +231,11 @@ def _report(
         notes=task.picture.notes,
         next_commands=[
             ("draw it twice as large", f"neufield render {path} --scale 2"),
-            ("train longer, from here", f"neufield resume {path} --seconds {math.ceil(2 * content['seconds'])}"),
-            ("see what another field makes of it", f"neufield image {picture} --field siren --name {run.name}-siren"),
+            ("train longer, from here", f"neufield resume {path} {longer_by(task.config.steps, content['seconds'])}"),
+            (
+                "see what another field makes of it",
+                f"neufield image {picture} {siren}",
+            ),
         ],
     )
 

@@ -1,6 +1,5 @@
 """What the report of a NeRF run says."""
 
-import math
 import shlex
 from typing import Any
 
@@ -9,6 +8,7 @@ from ..pictures import to_uint8
 from ..report import ReportContent, ReportSection, ReportView
 from ..report_parts import curve_of, series_of, timings_of, versions
 from ..run_folder import RunFolder
+from ..run_life import longer_by
 from .comparison import Comparison
 from .evaluation import Evaluation
 from .task import NerfTask
@@ -62,7 +62,7 @@ def report_content(
         notes=task.scene.notes,
         next_commands=[
             ("fly through the cameras" if flight else "turn around the scene", f"neufield render {path}{flight}"),
-            ("train longer, from here", f"neufield resume {path} --seconds {math.ceil(2 * content['seconds'])}"),
+            ("train longer, from here", f"neufield resume {path} {longer_by(task.config.steps, content['seconds'])}"),
             ("the best preset", f"neufield nerf {data} --preset best --name {best}"),
             (
                 "see what view dependence is worth",

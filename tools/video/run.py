@@ -1,7 +1,6 @@
 """The life of a run that fits a clip: started, resumed, opened again, evaluated, reported."""
 
 import json
-import math
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from ..progress import Progress
 from ..report import ReportContent, ReportView, write_report
 from ..report_parts import curve_of, series_of, timings_of, versions
 from ..run_folder import RunFolder
-from ..run_life import Finish, begin, config_text, go_on, require_resumable
+from ..run_life import Finish, begin, config_text, go_on, longer_by, require_resumable
 from ..video_files import write_video
 from .clip_facts import ClipFacts, read_facts, read_frames, write_facts, write_frames
 from .drawing import drawn_frames
@@ -238,7 +237,7 @@ def _report(
         next_commands=[
             ("draw it at twice its rate", f"neufield render {path} --fps {2 * rate:g}"),
             ("at a quarter of its speed", f"neufield render {path} --frames {4 * task.kind.frames} --fps {rate:g}"),
-            ("train longer, from here", f"neufield resume {path} --seconds {math.ceil(2 * content['seconds'])}"),
-            ("fit all frames", f"neufield video {clip} --holdout-every 0 --name {run.name}-all"),
+            ("train longer, from here", f"neufield resume {path} {longer_by(task.config.steps, content['seconds'])}"),
+            ("fit all frames", f"neufield video {clip} --holdout-every 0 --name {shlex.quote(f'{run.name}-all')}"),
         ],
     )
