@@ -44,7 +44,7 @@ def rectangle(rows: slice, columns: slice) -> np.ndarray:
 def test_a_mask_says_what_is_inserted(tmp_path: Path):
     mask = np.zeros((10, 9))
     mask[2:5, 3:8] = 255
-    settings = {"insert_mask": save(tmp_path / "mask.png", mask), "insert_at": (4, 7)}
+    settings: dict[str, Any] = {"insert_mask": save(tmp_path / "mask.png", mask), "insert_at": (4, 7)}
     found = inserted(tmp_path, save(tmp_path / "over.png", np.arange(90).reshape(10, 9)), **settings)
     assert (found.left, found.top) == (4, 7)
     assert found.mask.shape == (10, 9)
@@ -59,7 +59,11 @@ def test_a_mask_says_what_is_inserted(tmp_path: Path):
 def test_a_mask_grows_with_its_picture(tmp_path: Path):
     mask = np.zeros((6, 8))
     mask[1:4, 2:7] = 255
-    settings = {"insert_mask": save(tmp_path / "mask.png", mask), "insert_at": (3, 1), "insert_scale": 2.0}
+    settings: dict[str, Any] = {
+        "insert_mask": save(tmp_path / "mask.png", mask),
+        "insert_at": (3, 1),
+        "insert_scale": 2.0,
+    }
     found = inserted(tmp_path, save(tmp_path / "over.png", np.full((6, 8, 3), 9)), **settings)
     assert np.array_equal(covered(found), rectangle(slice(3, 9), slice(7, 17)))
 
