@@ -198,6 +198,10 @@ def _require_derivatives(config: ImageConfig) -> None:
     for name, plain in (("learned_scale", "off"), ("pixels", "point"), ("held_out", None)):
         if getattr(config, name) not in (plain, 0.0):
             raise ValueError(f"{told} fits differences of pixels; it takes no --{name.replace('_', '-')}.")
+    if config.optimizer.batch == 1:
+        raise ValueError(
+            f"{told} is fitted to two things in every step; --optimizer.batch 1 has room for one. Give 2 or more."
+        )
     if config.supervise == "laplacian" and config.field not in ("auto", *SMOOTH_FIELDS):
         smooth = f"{', '.join(SMOOTH_FIELDS[:-1])} or {SMOOTH_FIELDS[-1]}"
         raise ValueError(

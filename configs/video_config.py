@@ -1,6 +1,6 @@
 """Every setting of `neufield video`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -120,3 +120,16 @@ class VideoConfig(RunOptions):
         require_between(self, "holdout_every", 0, 1 << 20)
         if self.holdout_every == 1:
             raise ValueError("--holdout-every 1 leaves no frame to fit; give 2 or more, or 0 to fit all frames.")
+        _require_own_settings(self)
+
+
+def _require_own_settings(config: VideoConfig) -> None:
+    """Refuses settings of the field that is not fitted."""
+    group, plain = ("grid", ClipGridConfig()) if config.field == "motion" else ("motion", MotionConfig())
+    found = getattr(config, group)
+    given = [item.name for item in fields(plain) if getattr(found, item.name) != getattr(plain, item.name)]
+    if given:
+        raise ValueError(
+            f"--{group}.{given[0].replace('_', '-')} is of no use with --field {config.field}; leave it out, or take "
+            f"--field {group}."
+        )

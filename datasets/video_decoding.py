@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import IO, Literal
@@ -40,19 +40,27 @@ def frames_per_second(video: Path) -> float:
 
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-hide_banner", "-nostdin", "-i", str(video.absolute())]
     told = subprocess.run(command, capture_output=True).stderr.decode(errors="replace")
-    # It asks for an output file after it has told what the input is.
-    rate = re.search(r"Stream #.*: Video:.* ([0-9.]+)(k?) (fps|tbr)", told)
+    # It asks for an output file after it has told what the input is. Its tbr is the rate at which it hands frames over,
+    # evenly in time: where the file's own are not, as in a gif, some come twice. Its fps is the mean of the file's own.
+    rate = re.search(r"Stream #.*: Video:.* ([0-9.]+)(k?) tbr", told)
     if rate is None:
         raise VideoFileError(_undecodable(video, "it does not say how fast it is played"))
     return float(rate[1]) * (1000.0 if rate[2] else 1.0)
 
 
 def decoded_frames(
-    video: Path, pixel_format: PixelFormat, *, longest_side: int | None = None
+    video: Path,
+    pixel_format: PixelFormat,
+    *,
+    longest_side: int | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Iterator[UInt8[np.ndarray, "height width channels"]]:
     """Decoded frames, turned upright as the file asks, reduced to `longest_side` where they are larger.
 
     ffmpeg hands them over as PPM or PGM, whose headers say the size.
+
+    Args:
+        note: Is told when all frames have been handed over and the video is damaged or cut short.
 
     Raises:
         VideoFileError: It cannot be decoded, or has no frames.
@@ -69,15 +77,22 @@ def decoded_frames(
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said) as process,
     ):
         assert process.stdout is not None
-        frame = _read_frame(process.stdout)
+        count = 0
         try:
-            if frame is None:
-                process.wait()
-                said.seek(0)
-                raise VideoFileError(_undecodable(video, _reason(said.read().decode(errors="replace"))))
-            while frame is not None:
+            while (frame := _read_frame(process.stdout)) is not None:
+                count += 1
                 yield frame
-                frame = _read_frame(process.stdout)
+            code = process.wait()
+            said.seek(0)
+            trouble = said.read().decode(errors="replace").strip()
+            if not count:
+                raise VideoFileError(_undecodable(video, _reason(trouble)))
+            if note is not None and (trouble or code):
+                reason = _reason(trouble) if trouble else f"ffmpeg ended with exit code {code}"
+                note(
+                    f"it is damaged or cut short ({reason}): {count} frames were read, some of which may be broken, "
+                    "and more may be missing; copy it again from its source"
+                )
         finally:
             process.kill()
 

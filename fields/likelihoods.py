@@ -34,9 +34,13 @@ class Likelihood:
             raise ValueError(f"least_scale must be > 0, found {self.least_scale}.")
 
     def error(self, location: Float[Tensor, "n c"], target: Float[Tensor, "n c"]) -> Float[Tensor, ""]:
-        """The mean negative log-likelihood at a fixed scale, up to constants: mean squared or absolute error."""
+        """The mean negative log-likelihood at a fixed scale, up to constants: mean squared or absolute error.
+
+        That of no values is zero.
+        """
         difference = location - target
-        return difference.square().mean() if self.kind == "gaussian" else difference.abs().mean()
+        terms = difference.square() if self.kind == "gaussian" else difference.abs()
+        return terms.mean() if terms.numel() else terms.sum()
 
     def negative_log(
         self, location: Float[Tensor, "n c"], raw_scale: Float[Tensor, "n #c"], target: Float[Tensor, "n c"]

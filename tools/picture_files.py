@@ -11,6 +11,7 @@ from jaxtyping import Float32
 
 from ..datasets.picture_canvas import bands
 from ..datasets.picture_source import StoredType
+from ..datasets.screen_values import srgb_from_linear
 from ..datasets.whole_output import whole_file
 
 Values = Float32[np.ndarray, "_ width channels"]
@@ -192,12 +193,6 @@ class _Encoded:
         if self.dtype.kind == "u":
             values = np.rint(np.nan_to_num(values, copy=False) * np.float32(np.iinfo(self.dtype).max))
         return values.astype(self.dtype)
-
-
-def srgb_from_linear(values: Float32[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
-    """Linear light to the values of sRGB; what lies below 0 is mirrored (IEC 61966-2-1)."""
-    size = np.abs(values)
-    return np.copysign(np.where(size <= 0.0031308, 12.92 * size, 1.055 * size ** (1 / 2.4) - 0.055), values)
 
 
 def _write_image(aside: Path, encoded: _Encoded, profile: bytes | None) -> None:

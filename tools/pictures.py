@@ -1,16 +1,12 @@
-"""Pictures for people: 8-bit conversion, error and depth in colour, strips side by side, PNG files.
+"""Pictures for people: 8-bit conversion, error and depth in colour, strips side by side.
 
 Pictures are (height, width, 3) tensors of screen values in [0, 1]; `to_uint8` makes the arrays that files are made of.
 """
-
-from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
-
-from ..datasets.whole_output import whole_file
 
 LARGEST_ERROR = 0.25
 """Error shown in the brightest colour of error pictures, unless told otherwise."""
@@ -112,12 +108,3 @@ def side_by_side(*images: Float[Tensor, "_ _ 3"], gap: int = 6, between: float =
     strip = images[0].new_full((heights[0], gap, 3), between)
     parts = [part for image in images for part in (strip, image)]
     return torch.cat(parts[1:], dim=1)
-
-
-def write_png(path: Path, image: Float[Tensor, "height width channels"]) -> None:
-    """Writes a picture of 1, 3 or 4 channels in [0, 1] as 8-bit PNG; the file appears complete or not at all."""
-    from PIL import Image
-
-    pixels = to_uint8(image)
-    with whole_file(path) as aside:
-        Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(aside)

@@ -18,7 +18,7 @@ def write_video(path: Path, frames: Iterable[UInt8[np.ndarray, "height width 3"]
     """Writes frames as they come; never holds more than one or two, and the file appears complete or not at all.
 
     Args:
-        path: Ends with `.mp4` (libx264, yuv420p: plays everywhere) or `.gif` (endless loop).
+        path: Ends with `.mp4` (libx264, yuv420p, BT.709: plays everywhere) or `.gif` (endless loop).
         frames: Of one size. H.264 halves the colour resolution and needs even sizes: an odd side is made even by
             repeating its last row or column.
         fps: Frames per second, > 0. A gif counts time in hundredths of a second.
@@ -72,6 +72,9 @@ def _write_mp4(aside: Path, frames: _Checked, fps: float | int) -> None:
     odd = ((0, height % 2), (0, width % 2), (0, 0))
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-f", "rawvideo", "-pix_fmt", "rgb24"]
     command += ["-s", f"{width + width % 2}x{height + height % 2}", "-r", str(fps), "-i", "-"]
+    # Said outright: of a file that does not name its colours, players guess them by its size.
+    command += ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-color_range", "tv", "-colorspace", "bt709"]
+    command += ["-color_primaries", "bt709", "-color_trc", "bt709"]
     command += ["-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "18", "-movflags", "+faststart"]
     command += [str(aside.absolute())]
     with TemporaryFile() as said:

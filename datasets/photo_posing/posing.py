@@ -204,7 +204,13 @@ def _read_source(
 
 
 def _read_video(source: Path, folder: Path, count: int, note: Callable[[str], None], stage: _Stage) -> list[Photo]:
-    names, total = write_sharpest_frames(source, folder, count=count, progress=lambda share: stage("reading", share))
+    names, total = write_sharpest_frames(
+        source,
+        folder,
+        count=count,
+        progress=lambda share: stage("reading", share),
+        note=lambda wrong: note(f"{source.name}: {wrong}."),
+    )
     if len(names) < FEWEST_PHOTOS:
         raise PhotosError(
             f"{source}: expected a video of at least {FEWEST_PHOTOS} frames, found {total}; film for 20 seconds or "

@@ -15,7 +15,12 @@ _JPEG_QUALITY = 95
 
 
 def write_sharpest_frames(
-    video: Path, folder: Path, *, count: int, progress: Callable[[float], None] | None = None
+    video: Path,
+    folder: Path,
+    *,
+    count: int,
+    progress: Callable[[float], None] | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> tuple[list[str], int]:
     """Writes the sharpest frame of each of `count` equal stretches of a video as JPEG.
 
@@ -25,6 +30,7 @@ def write_sharpest_frames(
         folder: Where `frame_000123.jpg`, ... are written, numbered as in the video, from 0.
         count: How many frames, >= 1; all frames of a video that has fewer.
         progress: Is told the share that is done, in [0, 1].
+        note: Is told what is wrong with the video.
 
     Returns:
         The names in order of time, and how many frames the video has.
@@ -33,7 +39,7 @@ def write_sharpest_frames(
         VideoFileError: It cannot be decoded, or has no frames.
     """
     tell = progress or _nothing
-    sharpness = measure_sharpness(video, progress=lambda share: tell(0.7 * share))
+    sharpness = measure_sharpness(video, progress=lambda share: tell(0.7 * share), note=note)
     chosen = sharpest_of_stretches(sharpness, count)
     wanted, names = set(chosen), []
     for index, frame in enumerate(decoded_frames(video, "rgb24")):
@@ -50,15 +56,17 @@ def _nothing(share: float) -> None:
     pass
 
 
-def measure_sharpness(video: Path, *, progress: Callable[[float], None] | None = None) -> list[float]:
-    """The sharpness of every frame of a video, in order.
+def measure_sharpness(
+    video: Path, *, progress: Callable[[float], None] | None = None, note: Callable[[str], None] | None = None
+) -> list[float]:
+    """The sharpness of every frame of a video, in order; arguments as for `write_sharpest_frames`.
 
     Raises:
         VideoFileError: It cannot be decoded, or has no frames.
     """
     announced = max(announced_frames(video), 1)
     found: list[float] = []
-    for frame in decoded_frames(video, "gray", longest_side=_LONGEST_SIDE):
+    for frame in decoded_frames(video, "gray", longest_side=_LONGEST_SIDE, note=note):
         found.append(sharpness(frame[:, :, 0]))
         if progress is not None and len(found) % 10 == 0:
             progress(min(1.0, len(found) / announced))

@@ -73,3 +73,12 @@ def test_shares_that_are_none_are_refused(share: float):
 def test_a_scale_of_zero_is_refused():
     with pytest.raises(ValueError, match=r"least_scale must be > 0, found 0\.0"):
         Likelihood("gaussian", least_scale=0.0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_error_of_no_values_is_zero_and_has_no_gradient(kind: str):
+    location = torch.zeros(0, 3, requires_grad=True)
+    error = Likelihood(kind).error(location, torch.zeros(0, 3))
+    error.backward()
+    assert error.item() == 0.0
+    assert location.grad is not None

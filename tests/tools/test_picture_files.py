@@ -9,7 +9,8 @@ import pytest
 from PIL import ImageCms
 
 from neufield.datasets import StoredType, load_picture
-from neufield.tools.picture_files import file_type, srgb_from_linear, write_picture
+from neufield.datasets.screen_values import srgb_from_linear
+from neufield.tools.picture_files import file_type, write_picture
 
 PREMULTIPLIED = "its colours are premultiplied by alpha, and stay so"
 

@@ -1,11 +1,8 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from neufield.tools.pictures import depth_image, error_image, heat_colors, side_by_side, striped, to_uint8, write_png
+from neufield.tools.pictures import depth_image, error_image, heat_colors, side_by_side, striped, to_uint8
 
 
 def lightness(color: torch.Tensor) -> torch.Tensor:
@@ -87,17 +84,6 @@ def test_side_by_side_keeps_every_picture_whole():
 def test_side_by_side_refuses_different_heights():
     with pytest.raises(ValueError, match=r"need one height, found \[6, 7\]"):
         side_by_side(torch.zeros(6, 4, 3), torch.zeros(7, 4, 3))
-
-
-@pytest.mark.parametrize("channels", [1, 3, 4])
-def test_png_comes_back_as_written(tmp_path: Path, channels: int):
-    image = torch.rand(7, 9, channels, generator=torch.Generator().manual_seed(0))
-    path = tmp_path / "new" / "folder" / "picture.png"
-    write_png(path, image)
-    with Image.open(path) as file:
-        found = np.asarray(file).reshape(7, 9, channels)
-    np.testing.assert_array_equal(found, to_uint8(image))
-    assert [file.name for file in path.parent.iterdir()] == ["picture.png"]
 
 
 def test_stripes_lie_where_a_mask_ignores_and_nowhere_else():

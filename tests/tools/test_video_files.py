@@ -44,6 +44,23 @@ def test_mp4_has_every_frame_and_is_padded_to_even_sizes(tmp_path: Path, size: t
         assert np.abs(found[:, :, -1] - found[:, :, -2].astype(int)).mean() < 4
 
 
+@pytest.mark.parametrize("side", [64, 768])
+def test_colors_of_an_mp4_are_named_and_come_back(tmp_path: Path, side: int):
+    """As BT.709, at any size: what names no colours is shown as BT.601 or BT.709 by its size."""
+    wanted = np.array([[200, 30, 40], [20, 180, 60], [30, 50, 190], [128, 128, 128]])
+    frame = np.repeat(np.repeat(wanted.reshape(2, 2, 3), side // 2, axis=0), side // 2, axis=1).astype(np.uint8)
+    path = tmp_path / "video.mp4"
+    write_video(path, [frame] * 3, fps=10)
+    said, found = read_mp4(path, side, side)
+    assert "yuv420p(tv, bt709" in said
+    as_players = ["-vf", "scale=in_color_matrix=bt709", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path), *as_players]
+    shown = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.uint8)
+    middles = (slice(side // 4, None, side // 2),) * 2
+    for frames in (found, shown.reshape(found.shape)):
+        assert np.abs(frames[1][middles].reshape(4, 3).astype(int) - wanted).max() <= 4
+
+
 def test_gif_has_every_frame_and_loops(tmp_path: Path):
     path = tmp_path / "video.gif"
     assert write_video(path, frames(5, 31, 33), fps=20) == 5

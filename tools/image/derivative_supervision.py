@@ -1,6 +1,7 @@
 """Derivatives of pictures as what a field is fitted to: a gradient, a Laplacian, a gradient inside another picture."""
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,9 +14,12 @@ from ...render import Raster
 from .insertion import Insertion
 from .model import ImageModel
 from .picture_differences import PictureDifferences
+from .pixel_choice import PixelsBut, border_pixels
 
 LEAST_SIDE = 3
 """Pixels along each side of a picture that has derivatives."""
+
+_BORDER_SHARE = 8  # of a batch: however large a picture, its border is what holds the levels of its inside
 
 
 class DerivativeSupervision(ABC):
@@ -94,7 +98,7 @@ class GradientSupervision(DerivativeSupervision):
         pixels = torch.from_numpy(self.picture.draw(generator, batch)).chunk(2)
         axes = torch.from_numpy(generator.integers(0, 2, batch)).chunk(2)
         raster = self.differences.raster
-        lengths = _lengths(generator, len(pixels[1]), longest=max(raster.width, raster.height))
+        lengths = stroke_lengths(generator, len(pixels[1]), longest=max(raster.width, raster.height))
         return {
             "gradient": self.slope_error(pixels[0], axes[0]),
             "strokes": self.stroke_error(pixels[1], axes[1], lengths),
@@ -102,15 +106,24 @@ class GradientSupervision(DerivativeSupervision):
 
 
 class LaplacianSupervision(DerivativeSupervision):
-    """E( lap Phi, lap y ) inside the border, E( Phi, y ) at it: without that, a harmonic function is left free."""
+    """E( lap Phi, lap y ) inside the border, E( Phi, y ) at it: without that, a harmonic function is left free.
+
+    An eighth of the batch is spent on the border, which in a large picture is a tiny share of the pixels.
+    """
+
+    @cached_property
+    def border(self) -> Int[Tensor, " n"]:
+        """All pixels at the border of what is known, ascending."""
+        return border_pixels(self.picture)
 
     def losses(self, generator: np.random.Generator, batch: int) -> dict[str, Tensor]:
-        """The errors at some pixels, and at those of the border among them."""
-        pixels = torch.from_numpy(self.picture.draw(generator, batch))
+        """The errors at some pixels inside the border, and at some of it."""
+        at_border = max(batch // _BORDER_SHARE, 1)
+        border = self.border[torch.from_numpy(generator.integers(0, len(self.border), at_border))]
+        pixels = torch.from_numpy(self.picture.draw(generator, batch - at_border))
         laplacians = self.differences.laplacians(pixels)
         inside = laplacians.isfinite().all(dim=1)
         found = laplacian(self.model.field, self.coordinates(pixels[inside]), create_graph=True)
-        border = pixels[~inside]
         return {
             "laplacian": self._error(found * self.model.pixel[0] ** 2, laplacians[inside]),
             "border": self.value_error(border, self.differences.values(border)),
@@ -128,6 +141,9 @@ class InsertionSupervision(DerivativeSupervision):
         insertion: The other picture.
         targets: Differences of this picture, which has the values.
         sample: Pixels beside the insertion.
+
+    Raises:
+        ValueError: No derivative is known, or no pixel beside the insertion.
     """
 
     def __init__(
@@ -141,15 +157,14 @@ class InsertionSupervision(DerivativeSupervision):
         sample: Int[Tensor, " n"],
     ) -> None:
         differences = PictureDifferences(insertion.at, targets.raster, plain=targets.plain)
-        self.targets, self.insertion = targets, insertion
+        self.targets, self.beside = targets, PixelsBut(picture, insertion.pixels())
         self.pixels, self.axes = insertion.slopes()
         derivatives, values = differences.slopes(self.pixels, self.axes), targets.values(sample)
         super().__init__(model, picture, differences, likelihood, derivatives=derivatives, values=values)
 
     def losses(self, generator: np.random.Generator, batch: int) -> dict[str, Tensor]:
         """The errors at some pixels beside the insertion, and at some slopes in it."""
-        pixels = torch.from_numpy(self.picture.draw(generator, batch // 2))
-        pixels = pixels[~self.insertion.covers(pixels)]
+        pixels = self.beside.draw(generator, batch // 2)
         chosen = torch.from_numpy(generator.integers(0, len(self.pixels), batch // 2))
         return {
             "held": self.value_error(pixels, self.targets.values(pixels)),
@@ -157,9 +172,9 @@ class InsertionSupervision(DerivativeSupervision):
         }
 
 
-def _lengths(generator: np.random.Generator, count: int, *, longest: int) -> Int[Tensor, " n"]:
-    """Lengths of strokes: powers of two from 2 to half the longest or a little more, each as often."""
-    octaves = generator.integers(1, max(longest.bit_length() - 1, 1) + 1, count)
+def stroke_lengths(generator: np.random.Generator, count: int, *, longest: int) -> Int[Tensor, " n"]:
+    """Lengths of strokes: powers of two from 2 to the largest below the longest side, each as often."""
+    octaves = generator.integers(1, (longest - 1).bit_length(), count)
     return 2 ** torch.from_numpy(octaves)
 
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from ...datasets import PosedImages
 from ..metrics import exposed_psnr, score
 from ..peak_memory import peak_of_run
-from ..pictures import error_image, side_by_side, striped, write_png
+from ..picture_files import write_picture
+from ..pictures import error_image, side_by_side, striped
 from ..progress import Progress
 from ..run_folder import RunFolder
 from .alignment import ALIGNMENT_STEPS, aligned_camera
@@ -179,7 +180,8 @@ def write_evaluation(run: RunFolder, evaluation: Evaluation, *, training_seconds
     }
     stems = _file_stems([view.name for view in evaluation.views])
     for view, stem in zip(evaluation.views, stems, strict=True):
-        write_png(run.outputs / "held_out" / f"{stem}.png", side_by_side(*view.pictures()))
+        strip = side_by_side(*view.pictures()).cpu().numpy()
+        write_picture(run.outputs / "held_out" / f"{stem}.png", strip, "uint8")
     run.write_text(run.evaluation, json.dumps(content, indent=1))
     return content
 

@@ -25,20 +25,22 @@ def resolved_field(config: VideoConfig, kind: ClipFacts) -> VideoConfig:
     """The settings with those of the field filled in that follow from the clip."""
     longest, trained = max(kind.width, kind.height), len(trained_frames(config, kind))
     grid, motion = config.grid, config.motion
+    if config.field == "motion":
+        octaves = max(0, math.floor(math.log2(longest / _SMALLEST_FRAME)))
+        motion = replace(
+            motion,
+            finest=motion.finest or max(math.ceil(longest / _PIXELS_PER_MOTION), _MOTION_COARSEST),
+            octaves=octaves if motion.octaves is None else motion.octaves,
+        )
+        return replace(config, motion=motion)
     entries = trained * kind.width * kind.height / (grid.levels * grid.features)
     fitting = min(max(math.ceil(math.log2(entries)), _SMALLEST_TABLE), _LARGEST_TABLE)
-    octaves = max(0, math.floor(math.log2(longest / _SMALLEST_FRAME)))
     grid = replace(
         grid,
         log2_table_size=grid.log2_table_size or fitting,
         finest=grid.finest or float(max(longest, grid.coarsest)),
     )
-    motion = replace(
-        motion,
-        finest=motion.finest or max(math.ceil(longest / _PIXELS_PER_MOTION), _MOTION_COARSEST),
-        octaves=octaves if motion.octaves is None else motion.octaves,
-    )
-    return replace(config, grid=grid, motion=motion)
+    return replace(config, grid=grid)
 
 
 def trained_frames(config: VideoConfig, kind: ClipFacts) -> list[int]:

@@ -17,6 +17,7 @@ from .run import open_model, read_config
 
 _LONGEST_SIDE = 16_384  # of H.264
 _MOST_FRAMES = 100_000
+_LARGEST_RATE = 10_000.0  # frames per second
 
 
 def render_clip(
@@ -40,7 +41,8 @@ def render_clip(
         frames: How many, spread evenly from the first frame to the last; by default as many as keep the clip's speed.
         fps: Frames per second of the video; by default those of the clip.
         time: Draw a single picture instead, so many seconds after the first frame.
-        output: The file: mp4 or gif, or of a picture; by default one in `outputs/` of the run.
+        output: The file: mp4 or gif, or of a picture; or a folder for it; by default
+            `outputs/` of the run.
         progress: Told how far it is.
         device, backend: Instead of what the run was trained with.
         force: Whether a file that is there may be replaced.
@@ -57,7 +59,7 @@ def render_clip(
         moments, name = [_moment(kind, time)], f"{raster.width}x{raster.height}_{time:g}s.png"
     else:
         moments, name = moments_of(kind, frames=frames, fps=rate), f"{raster.width}x{raster.height}_{rate:g}fps.mp4"
-    target = output or run.outputs / name
+    target = run.outputs / name if output is None else output / name if output.is_dir() else output
     if target.exists() and not force:
         raise ValueError(f"{target} exists; name another file by --output, or replace it with --force.")
     model = open_model(run, config, kind)
@@ -79,8 +81,8 @@ def moments_of(kind: ClipFacts, *, frames: int | None, fps: float) -> list[float
     Raises:
         ValueError: A number is out of range.
     """
-    if not fps > 0.0:
-        raise ValueError(f"--fps takes a number above 0, got {fps:g}.")
+    if not 0.0 < fps <= _LARGEST_RATE:
+        raise ValueError(f"--fps takes a number above 0 and at most {_LARGEST_RATE:g}, got {fps:g}.")
     last = kind.frames - 1.0
     count = int(last * fps / kind.fps + 1e-6) + 1 if frames is None else frames
     if not 1 <= count <= _MOST_FRAMES:

@@ -16,7 +16,6 @@ from ..errors import RunError
 from ..fitting import Fitter
 from ..memory_size import parse_bytes
 from ..peak_memory import peak_of_run
-from ..pictures import error_image, to_uint8
 from ..progress import Progress
 from ..report import ReportContent, ReportView, write_report
 from ..report_parts import curve_of, series_of, timings_of, versions
@@ -46,6 +45,8 @@ def start(config: VideoConfig) -> str:
     config = replace(config, name=run.name, force=False, clip=config.clip.resolve(), fps=clip.fps)
     with quiet_torch_threads(device), compiling_told(progress):
         task = VideoTask(config, clip, device)
+        for note in task.notes:
+            progress.say(f"Note: {config.clip.name}: {note}.")
         progress.say(described(task))
         fitter = Fitter(task, fit_settings(config), run, progress)
         return begin(fitter, config_text("video", config), lambda: _write_data(run, task), _finish(run, task, progress))
@@ -209,31 +210,25 @@ def _report(
         figures["SSIM of blending"] = f"{scores['blending_ssim']:.4f}"
     if "fitted_psnr" in scores:
         figures["fitted frames"] = f"{scores['fitted_psnr']:.2f} dB"
+    shown = [view for view in evaluation.views if view.pictures]
+    selection = f", {len(shown)} of which are shown" if len(shown) < len(evaluation.views) else ""
     drawing = {"drawing a frame": f"{content['render_seconds'] / len(evaluation.views):.2f} s, scoring included"}
     return ReportContent(
         title=run.name,
         headline=f"{scores['psnr']:.2f} dB",
-        explanation=f"PSNR, mean of {len(evaluation.views)} {task.scored}. {described(task)}",
+        explanation=f"PSNR, mean of {len(evaluation.views)} {task.scored}{selection}. {described(task)}",
         protocol=evaluation.protocol,
         figures={**figures, "training": f"{content['seconds']:.0f} s"},
         scored=task.scored,
         target="frame",
-        views=[
-            ReportView(
-                view.name,
-                view.scores,
-                to_uint8(view.target),
-                to_uint8(view.render),
-                to_uint8(error_image(view.render, view.target)),
-            )
-            for view in evaluation.views
-        ],
+        views=[ReportView(view.name, view.scores, *view.pictures) for view in shown],
         video=video.read_bytes() if video.stat().st_size <= _EMBEDDED_BYTES else None,
         curve=curve_of(lines),
         series=series_of(lines),
         timings=timings_of(content, drawing, warm_up_seconds),
         settings=to_yaml(task.config),
         versions=versions(),
+        notes=task.notes,
         next_commands=[
             ("draw it at twice its rate", f"neufield render {path} --fps {2 * rate:g}"),
             ("at a quarter of its speed", f"neufield render {path} --frames {4 * task.kind.frames} --fps {rate:g}"),

@@ -70,6 +70,12 @@ class VideoTask:
         self.held_out = torch.tensor(held_out_frames(len(clip), config.holdout_every), dtype=torch.long)
         self.scored_frames = self.held_out if len(self.held_out) else self.trained
         self.scored = "held-out frames" if len(self.held_out) else "all frames"
+        self.notes = clip.notes
+        if config.holdout_every and not len(self.held_out):
+            self.notes += (
+                f"--holdout-every {config.holdout_every} holds out none of {len(clip)} frames: all are fitted, and "
+                "scored; a smaller number shows what lies between them",
+            )
         self.pixels_drawn = 0
 
     def parameter_groups(self) -> list[dict[str, Any]]:

@@ -10,10 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from neufield.configs.image_config import ImageConfig, ImageOptimizerConfig, NetworkConfig
 from neufield.datasets import load_picture
 from neufield.render import Raster
+from neufield.tools.image.derivative_supervision import DerivativeSupervision, stroke_lengths
 from neufield.tools.image.levels import best_levels
 from neufield.tools.image.picture_differences import PictureDifferences
+from neufield.tools.image.task import ImageTask, resolved
 from neufield.tools.picture_files import write_picture
 
 Cli = Callable[..., Any]
@@ -89,21 +92,12 @@ def test_an_insertion_takes_the_levels_of_what_lies_around_it(cli: Cli, tmp_path
     assert np.abs(load_picture(run / "blend.npy").values - whole).max() < 0.03
 
 
-def test_a_mask_says_what_is_inserted(cli: Cli, tmp_path: Path):
-    Image.fromarray(np.full((20, 20, 3), 128, np.uint8)).save(tmp_path / "under.png")
-    Image.fromarray(np.full((10, 10), 50, np.uint8)).save(tmp_path / "over.png")
-    mask = np.zeros((10, 10), np.uint8)
-    mask[2:5, 3:7] = 255
-    Image.fromarray(mask).save(tmp_path / "mask.png")
-    options = "--insert", tmp_path / "over.png", "--insert-mask", tmp_path / "mask.png", "--insert-scale", 2
-    found, _ = fit(cli, tmp_path / "under.png", *options, "--steps", 1, "--field", "hash")
-    assert "beside the insertion" in found["protocol"]["pixels"]
-
-
 @pytest.mark.parametrize(
     ("options", "text"),
     [
         (["--supervise", "laplacian", "--field", "hash"], "second derivatives, --field siren, finer or wire; those of"),
+        (["--supervise", "gradient", "--optimizer.batch", 1], "--optimizer.batch 1 has room for one. Give 2 or more."),
+        (["--insert", "hills.npy", "--optimizer.batch", 1], "--optimizer.batch 1 has room for one. Give 2 or more."),
         (["--supervise", "gradient", "--learned-scale", "on"], "fits differences of pixels; it takes no --learned-sca"),
         (["--supervise", "gradient", "--pixels", "area"], "it takes no --pixels"),
         (["--supervise", "gradient", "--held-out", 0.1], "it takes no --held-out"),
@@ -122,9 +116,12 @@ def test_settings_that_do_not_go_with_derivatives_are_refused(
 def test_insertions_that_cannot_be_are_refused(cli: Cli, picture: Path):
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(picture.with_name("whole_numbers.png"))
     write_picture(picture.with_name("other.npy"), hills(8, 8), "float32")
+    write_picture(picture.with_name("wide.npy"), hills(8, 20), "float32")
+    write_picture(picture.with_name("wide.npy"), hills(8, 20), "float32")
     write_picture(picture.with_name("mask.npy"), hills(4, 4, 1), "float32")
     for (other, *options), text in (
         (["whole_numbers.png"], "both must be of whole numbers or both of floats"),
+        (["wide.npy", "--insert-scale", 1000], "--insert-scale 1000 makes 20,000x8,000 pixels of"),
         (["other.npy", "--insert-at", 100, 0], "covers 0 of the 768 pixels"),
         (["other.npy", "--insert-at", -9, -9, "--insert-scale", 9], "covers 768 of the 768 pixels"),
         (["other.npy", "--insert-mask", picture.with_name("mask.npy")], "must have the size of"),
@@ -169,6 +166,59 @@ def test_differences_that_need_an_unknown_pixel_are_unknown():
     for plain in (False, True):
         unknown = differences(values, plain=plain).slopes(pixels, right).isnan().view(6, 6)
         assert unknown[:, :-1].nonzero().tolist() == [[2, 2], [2, 3]]
+
+
+@pytest.mark.parametrize(("side", "longest"), [(3, 2), (256, 128), (257, 256), (512, 256)])
+def test_strokes_fit_into_the_picture(side: int, longest: int):
+    found = stroke_lengths(np.random.default_rng(0), 500, longest=side)
+    assert sorted(set(found.tolist())) == [2**octave for octave in range(1, longest.bit_length())]
+
+
+def large_task(folder: Path, **settings: Any) -> ImageTask:
+    """A large picture with a border of 1, and a small batch."""
+    large = np.zeros((700, 900, 1), np.float32)
+    large[[0, -1]] = large[:, [0, -1]] = 1.0
+    write_picture(folder / "large.npy", large, "float32")
+    small: Any = {"network": NetworkConfig(width=8, hidden_layers=1), "optimizer": ImageOptimizerConfig(batch=64)}
+    config = ImageConfig(picture=folder / "large.npy", steps=1, **small, **settings)
+    picture = load_picture(config.picture)
+    return ImageTask(resolved(config, picture), picture, torch.device("cpu"))
+
+
+def drawn(task: ImageTask, monkeypatch: pytest.MonkeyPatch, step: int) -> tuple[list[int], dict[str, float]]:
+    """The pixels at which a step holds the field's values, and its errors."""
+    found: list[int] = []
+    value_error = DerivativeSupervision.value_error
+
+    def seen(self: Any, pixels: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        found.extend(pixels.tolist())
+        assert values.isfinite().all()
+        return value_error(self, pixels, values)
+
+    monkeypatch.setattr(DerivativeSupervision, "value_error", seen)
+    losses = {name: float(value.detach()) for name, value in task.losses(step, 0.0).items()}
+    monkeypatch.undo()
+    return found, losses
+
+
+def test_the_border_of_a_large_picture_is_drawn_on_purpose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    task = large_task(tmp_path, supervise="laplacian")
+    for step in range(3):
+        found, losses = drawn(task, monkeypatch, step)
+        rows, columns = np.divmod(found, 900)
+        assert len(found) == 8
+        assert (np.isin(rows, (0, 699)) | np.isin(columns, (0, 899))).all()
+        assert np.isfinite(list(losses.values())).all()
+        assert drawn(task, monkeypatch, step) == (found, losses)
+
+
+def test_what_little_lies_beside_an_insertion_is_drawn_on_purpose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write_picture(tmp_path / "over.npy", np.zeros((699, 900, 1), np.float32), "float32")
+    task = large_task(tmp_path, insert=tmp_path / "over.npy", field="siren")
+    found, losses = drawn(task, monkeypatch, 0)
+    assert len(found) == 32
+    assert min(found) >= 698 * 900
+    assert np.isfinite(list(losses.values())).all()
 
 
 def test_best_levels_are_those_that_were_taken_away():

@@ -15,12 +15,13 @@ from safetensors.torch import load_file
 from neufield.datasets import load_clip
 from neufield.tools.cli import main
 from neufield.tools.video.clip_facts import ClipFacts
+from neufield.tools.video.evaluation import shown_frames
 from neufield.tools.video.rendering import moments_of
 from neufield.tools.video_files import write_video
 
 Cli = Callable[..., Any]
 FRAMES, HEIGHT, WIDTH = 7, 32, 48
-SMALL = ["--grid.log2-table-size", 12, "--grid.levels", 6, "--grid.width", 16, "--optimizer.batch", 2048]
+GRID = ["--field", "grid", "--grid.log2-table-size", 12, "--grid.levels", 6, "--grid.width", 16]
 
 
 def blob(time: float) -> np.ndarray:
@@ -39,7 +40,7 @@ def write_frames(folder: Path, count: int = FRAMES) -> Path:
 
 
 def options(runs: Path, *more: object) -> list[object]:
-    return ["--runs", runs, "--quiet", *SMALL, *more]
+    return ["--runs", runs, "--quiet", "--optimizer.batch", 2048, *more]
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +79,10 @@ def test_it_is_drawn_at_another_rate_size_and_time(cli: Cli, blob_run: Path, tmp
     assert (len(smooth), smooth.size, smooth.fps) == (13, (96, 64), 50.0)
     assert cli("render", blob_run, "--frames", 3, "--output", tmp_path / "three.gif", "--quiet").code == 0
     assert len(load_clip(tmp_path / "three.gif")) == 3
+    (tmp_path / "folder").mkdir()
+    said = cli("render", blob_run, "--time", 0.1, "--size", 6, 4, "--output", tmp_path / "folder", "--quiet")
+    assert said.code == 0
+    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["6x4_0.1s.png"]
     assert cli("render", blob_run, "--time", 0.1, "--output", tmp_path / "still.png", "--quiet").code == 0
     still = np.asarray(Image.open(tmp_path / "still.png"), np.float64)
     assert psnr(still, blob(2.5)) > psnr(0.5 * blob(2) + 0.5 * blob(3), blob(2.5))
@@ -116,6 +121,51 @@ def test_all_frames_can_be_fitted(cli: Cli, tmp_path: Path):
     assert "blending_psnr" not in found["mean"]
 
 
+def test_a_step_between_held_out_frames_that_is_too_large_is_told(cli: Cli, tmp_path: Path):
+    clip = write_frames(tmp_path / "blob", 4)
+    said = cli(
+        "video", clip, "--runs", tmp_path, "--steps", 1, "--optimizer.batch", 64, "--holdout-every", 9, "--name", "x"
+    )
+    assert said.code == 0, said
+    note = "--holdout-every 9 holds out none of 4 frames: all are fitted, and scored"
+    assert f"Note: blob: {note}" in said.out + said.err
+    assert note in (tmp_path / "x" / "report.html").read_text()
+
+
+def test_pictures_are_kept_of_some_frames_alone(
+    cli: Cli, blob_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("neufield.tools.video.evaluation._MOST_SHOWN", 2)
+    copy = Path(shutil.copytree(blob_run, tmp_path / "copy"))
+    before = json.loads((copy / "evaluation.json").read_text())
+    assert cli("eval", copy, "--quiet").code == 0
+    after = json.loads((copy / "evaluation.json").read_text())
+    assert (after["mean"], after["views"]) == (before["mean"], before["views"])
+    page = (copy / "report.html").read_text()
+    assert "mean of 3 held-out frames, 2 of which are shown" in page
+    assert "frame 1, 0.04 s" in page
+    assert "frame 3, 0.12 s" not in page
+
+
+def test_frames_that_are_shown_are_spread_and_bounded():
+    assert shown_frames(3, picture_bytes=100) == {0, 1, 2}
+    many = sorted(shown_frames(1000, picture_bytes=100))
+    assert (many[0], many[-1], len(many)) == (0, 999, 24)
+    assert len(shown_frames(1000, picture_bytes=3 * 3840 * 2160)) == 3
+    assert shown_frames(10, picture_bytes=1 << 40) == {0}
+
+
+def test_a_cut_video_is_told(cli: Cli, tmp_path: Path):
+    noise = np.random.default_rng(0).integers(0, 256, (20, 32, 48, 3), np.uint8)
+    write_video(tmp_path / "whole.mp4", list(noise))
+    whole = (tmp_path / "whole.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: 6 * len(whole) // 10])
+    said = cli("video", tmp_path / "cut.mp4", "--runs", tmp_path / "runs", "--steps", 1, "--optimizer.batch", 64)
+    assert said.code == 0, said
+    assert "Note: cut.mp4: it is damaged or cut short (" in said.out + said.err
+    assert "it is damaged or cut short (" in (tmp_path / "runs" / "cut" / "report.html").read_text()
+
+
 def test_clips_that_cannot_be_fitted_are_refused(cli: Cli, tmp_path: Path):
     def refused(path: Path, *more: object) -> str:
         said = cli("video", path, *options(tmp_path / "runs", "--steps", 2, *more))
@@ -134,6 +184,10 @@ def test_clips_that_cannot_be_fitted_are_refused(cli: Cli, tmp_path: Path):
     Image.fromarray(blob(0)[:20]).save(mixed / "10.png")
     assert "mixed: expected frames of one size, found 48x20 pixels in 10.png and 48x32 in 8.png" in refused(mixed)
     assert "--holdout-every 1 leaves no frame to fit" in refused(mixed, "--holdout-every", 1)
+    told = refused(mixed, "--grid.levels", 3)
+    assert "--grid.levels is of no use with --field motion; leave it out, or take --field grid" in told
+    told = refused(mixed, "--field", "grid", "--motion.sharp-from", 0.5)
+    assert "--motion.sharp-from is of no use with --field grid; leave it out, or take --field motion" in told
 
 
 def test_resuming_refuses_another_clip(cli: Cli, blob_run: Path, tmp_path: Path):
@@ -151,7 +205,9 @@ def test_resuming_refuses_another_clip(cli: Cli, blob_run: Path, tmp_path: Path)
     [
         (["--time", 1.0], "--time takes 0 to 0.24 seconds, the time of the last frame; got 1"),
         (["--time", 0.1, "--fps", 60], "--time draws a single picture, which --frames and --fps mean nothing to"),
-        (["--fps", 0], "--fps takes a number above 0, got 0"),
+        (["--fps", 0], "--fps takes a number above 0 and at most 10000, got 0"),
+        (["--fps", "inf"], "--fps takes a number above 0 and at most 10000, got inf"),
+        (["--fps", 1e300], "--fps takes a number above 0 and at most 10000, got 1e+300"),
         (["--frames", 0], "A video of 1 to 100000 frames can be drawn, not of 0"),
         (["--size", 0, 5], "--size takes a width and a height of 1 to 16384 pixels, got 0 5"),
         (["--scale", 2.0], "is a run of `neufield video`, which --scale means nothing to"),
@@ -165,7 +221,7 @@ def test_drawings_that_cannot_be_are_refused(cli: Cli, blob_run: Path, arguments
 
 def test_a_grid_fades_between_the_frames(cli: Cli, tmp_path: Path):
     clip = write_frames(tmp_path / "blob")
-    said = cli("video", clip, *options(tmp_path, "--steps", 200, "--field", "grid", "--name", "x"))
+    said = cli("video", clip, *options(tmp_path, "--steps", 200, *GRID, "--name", "x"))
     assert said.code == 0, said
     mean = json.loads((tmp_path / "x" / "evaluation.json").read_text())["mean"]
     assert mean["fitted_psnr"] > 30.0
