@@ -169,7 +169,7 @@ class ImageConfig(RunOptions):
             raise ValueError(f"--field wire runs on the backend reference alone, got --backend {self.backend}.")
         if self.compress == "on":
             defaults = {item.name: item.default for item in fields(ImageConfig)}
-            given = [name for name in _OF_OTHER_FIELDS if getattr(self, name) not in (None, defaults[name])]
+            given = [name for name in _OF_OTHER_FIELDS if getattr(self, name) not in (None, 0.0, defaults[name])]
             if given:
                 told = " and ".join(f"--{name.replace('_', '-')}" for name in given)
                 raise ValueError(

@@ -35,13 +35,8 @@ def parse_image(arguments: list[str]) -> ImageConfig:
     if any(_value_of(rest, option) for option in ("--field", "--parameters", "--bits-per-pixel", "--compress")):
         # The file has what followed from another field or size.
         optimizer = {key: value for key, value in changes.get("optimizer", {}).items() if key not in ("rate", "batch")}
-        left = (
-            "grid",
-            "network",
-            "parameters",
-            "bits_per_pixel",
-            *(("field",) if _value_of(rest, "--compress") else ()),
-        )
+        left = ["grid", "network", "parameters", "bits_per_pixel"]
+        left += ["field"] if _value_of(rest, "--compress") else []
         changes = {**{key: value for key, value in changes.items() if key not in left}, "optimizer": optimizer}
     settings = {"seconds": _IMAGE_SECONDS}
     return _parsed(ImageConfig, "picture", settings, changes, rest, source or "", "neufield image", _IMAGE)
