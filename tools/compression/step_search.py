@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-_CLOSE = 0.003  # share of the file's size that may be left over
+_CLOSE = 0.001  # share of the file's size that may be left over
 _NARROW = 5e-4  # logarithm of the ratio of steps between which nothing is to be found any more
 _SLOPE = 0.75  # of the logarithm of the step against that of the size, where it is not known yet
 _TRIES = 24
