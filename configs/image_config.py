@@ -18,8 +18,9 @@ SMOOTH_FIELDS = ("siren", "finer", "wire")
 
 _OF_OTHER_FIELDS = (
     *("field", "parameters", "likelihood", "learned_scale", "supervise", "insert", "pixels", "held_out"),
-    *("grid", "network", "optimizer"),
+    *("grid", "network", "optimizer", "device", "backend", "checkpoint_seconds"),
 )
+"""Settings that mean nothing to --compress."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,10 +169,12 @@ class ImageConfig(RunOptions):
             raise ValueError(f"--field wire runs on the backend reference alone, got --backend {self.backend}.")
         if self.compress == "on":
             defaults = {item.name: item.default for item in fields(ImageConfig)}
-            given = [name for name in _OF_OTHER_FIELDS if getattr(self, name) not in (None, defaults[name])]
+            given = [name for name in _OF_OTHER_FIELDS if getattr(self, name) not in (None, 0.0, defaults[name])]
             if given:
                 told = " and ".join(f"--{name.replace('_', '-')}" for name in given)
-                raise ValueError(f"--compress fits a field of its own, which {told} means nothing to; leave it out.")
+                raise ValueError(
+                    f"--compress fits a field of its own on the CPU, which {told} means nothing to; leave it out."
+                )
         width = self.network.width
         if self.field in ("auto", "hash") and self.supervise == "values" and width not in (None, 16, 32, 64, 128):
             raise ValueError(f"--network.width takes 16, 32, 64 or 128 on a hash grid, got {width}.")

@@ -33,10 +33,11 @@ def parse_nerf(arguments: list[str]) -> NerfConfig:
 def parse_image(arguments: list[str]) -> ImageConfig:
     """The settings of `neufield image`: defaults, then --config, then every other option; raises as `parse_nerf`."""
     rest, source, changes = _from_file(arguments, "image")
-    if any(_value_of(rest, option) for option in ("--field", "--parameters", "--bits-per-pixel")):
+    if any(_value_of(rest, option) for option in ("--field", "--parameters", "--bits-per-pixel", "--compress")):
         # The file has what followed from another field or size.
         optimizer = {key: value for key, value in changes.get("optimizer", {}).items() if key not in ("rate", "batch")}
-        left = ("grid", "network", "parameters", "bits_per_pixel")
+        left = ["grid", "network", "parameters", "bits_per_pixel"]
+        left += ["field"] if _value_of(rest, "--compress") else []
         changes = {**{key: value for key, value in changes.items() if key not in left}, "optimizer": optimizer}
     settings = {"seconds": _IMAGE_SECONDS}
     return _parsed(ImageConfig, "picture", settings, changes, rest, source or "", "neufield image", _IMAGE)
@@ -103,7 +104,7 @@ the file, and the file wins over the preset."""
 _IMAGE = """Fits a picture as a field that can be drawn at any resolution.
 
 --config FILE takes settings from a YAML file; the config.yaml of a run repeats it. Options on the command line win over
-the file; --field, --parameters and --bits-per-pixel leave its whole field out."""
+the file; --field, --parameters, --bits-per-pixel and --compress leave its whole field out."""
 _IMAGE_SECONDS = 60.0
 _VIDEO = """Fits a clip as a field over place and time, which can be drawn at any size and at any time between frames.
 

@@ -75,6 +75,7 @@ def eval_command(arguments: list[str]) -> str:
         from .compression.run import is_compressed
 
         if is_compressed(run):
+            _require_untouched(options, EvalOptions, "device", "backend")
             from .compression.run import evaluate_run as evaluate_compressed_run
 
             return evaluate_compressed_run(run, quiet=options.quiet)
@@ -164,20 +165,20 @@ def render_command(arguments: list[str]) -> str:
 
 def _render_nfz(options: RenderOptions, path: Path, output: Path, progress: Any) -> str:
     """`neufield render` of a compressed picture."""
-    _require_untouched(options, RenderOptions, "path", "frames", "fps", "device", "backend", task="image")
+    _require_untouched(options, RenderOptions, "path", "frames", "fps", "time", "device", "backend")
     from .compression.nfz_rendering import render_nfz
 
     size, scale, crop = options.size, options.scale, options.crop
     return render_nfz(path, output, size=size, scale=scale, crop=crop, progress=progress, force=options.force)
 
 
-def _require_untouched(options: Any, kind: type, *names: str, task: str) -> None:
-    """Refuses options that a run of this task would ignore."""
+def _require_untouched(options: Any, kind: type, *names: str, task: str | None = None) -> None:
+    """Refuses options that a run of this task, or without one a compressed picture, would ignore."""
     defaults = {item.name: item.default for item in fields(kind)}
     given = [name for name in names if getattr(options, name) != defaults[name]]
     if given:
         told = " and ".join(f"--{name}" for name in given)
-        what = f"a run of `neufield {task}`" if options.run.is_dir() else "a compressed picture"
+        what = f"a run of `neufield {task}`" if task else "a compressed picture"
         raise ValueError(f"{options.run} is {what}, which {told} means nothing to; leave it out.")
 
 

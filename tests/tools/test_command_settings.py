@@ -7,7 +7,7 @@ import pytest
 
 from neufield.configs.loading import ConfigError, read_preset, to_yaml
 from neufield.configs.nerf_config import NerfConfig
-from neufield.tools.command_settings import parse_nerf
+from neufield.tools.command_settings import parse_image, parse_nerf
 
 
 @pytest.fixture
@@ -92,3 +92,20 @@ def test_bad_files(config_file):
     for line in (["photos", "--config"], ["photos", "--config="]):
         with pytest.raises(ConfigError, match="--config needs the path of a YAML file"):
             parse_nerf(line)
+
+
+def test_compress_leaves_the_field_of_a_file_out(config_file):
+    text = (
+        "field: hash\nbits_per_pixel: 4.0\ngrid: {levels: 9}\nnetwork: {width: 32}\noptimizer: {rate: 0.01, batch: 9}\n"
+    )
+    path = str(config_file(text + "held_out: 0.0\nseed: 3\n"))
+    for option in (["--compress", "on"], ["--compress=on"]):
+        config = parse_image(["a.png", "--config", path, *option])
+        assert (config.compress, config.field, config.bits_per_pixel, config.seed) == ("on", "auto", None, 3)
+    assert parse_image(["a.png", "--config", path, "--compress", "on", "--bits-per-pixel", "0.4"]).bits_per_pixel == 0.4
+
+
+def test_compress_refuses_what_a_file_says_beside_the_field(config_file):
+    path = str(config_file("likelihood: laplace\nfield: hash\n"))
+    with pytest.raises(SystemExit):
+        parse_image(["a.png", "--config", path, "--compress", "on"])

@@ -45,6 +45,12 @@ _FIRST_WEIGHT = 18_000  # of 65536: five models that agree are a little surer th
 _LEARNING = 10
 _MOST_SEEN = 250
 _LARGEST_ODDS = 2047  # logarithms of odds are counted in 256ths
+_LONGEST_CODE = 512  # bytes; a number takes fewer than 90 decisions of at most four
+LEAST_BITS = 5e-4
+"""What a number takes at least: a decision of a probability of at most 65512 / 65536."""
+BITS_AHEAD = 32
+"""A decoder's register: by so many bits less than the sum of its numbers' may data have."""
+
 _LOGISTIC = (
     # 65536 / (1 + exp(-t)) for t from -8 to 8 in halves, in full: exp differs from machine to machine.
     *(22, 36, 60, 98, 162, 267, 439, 720, 1179, 1921, 3108, 4971, 7812, 11955, 17625, 24743, 32768, 40793, 47911),
@@ -70,20 +76,39 @@ class Plane:
 
 
 def encode_planes(planes: Sequence[Plane], values: Sequence[Int[np.ndarray, "_ _"]]) -> bytes:
-    """Planes of whole numbers of magnitudes up to `LARGEST` as bytes."""
+    """Planes of whole numbers as bytes.
+
+    Raises:
+        ValueError: A magnitude is above `LARGEST`.
+    """
     table, numbers = _laid_out(planes)
     for row, part in zip(table, values, strict=True):
+        if part.size and max(int(part.max()), -int(part.min())) > LARGEST:
+            raise ValueError(f"Numbers of magnitudes up to {LARGEST} can be coded, got {part.min()} to {part.max()}.")
         _inner(numbers, row)[...] = part
-    data = np.zeros(4096 + 16 * numbers.size, np.int64)
-    length, data, _ = _run(data, numbers, table, decoding=False)
-    return bytes(data[:length].astype(np.uint8))
+    room = 4096 + 2 * numbers.size
+    while True:
+        length, data, _ = _run(np.zeros(room, np.uint8), numbers, table, decoding=False)
+        if length >= 0:
+            return data[:length].tobytes()
+        room *= 4
 
 
 def decode_planes(planes: Sequence[Plane], data: bytes) -> list[Int[np.ndarray, "_ _"]]:
-    """The inverse of `encode_planes`; of bytes that it did not write, some numbers."""
-    table, numbers = _laid_out(planes)
-    _, _, numbers = _run(np.frombuffer(data, np.uint8).astype(np.int64), numbers, table, decoding=True)
-    return [_inner(numbers, row).copy() for row in table]
+    """The inverse of `encode_planes`.
+
+    Raises:
+        ValueError: The bytes end before the numbers do, or hold a magnitude above `LARGEST`: `encode_planes` did not
+            write them for these planes.
+    """
+    count = sum(plane.height * plane.width for plane in planes)
+    length = -1
+    if 8 * len(data) >= LEAST_BITS * count - BITS_AHEAD:  # else no memory is taken for them
+        table, numbers = _laid_out(planes)
+        length, _, numbers = _run(np.frombuffer(data, np.uint8).copy(), numbers, table, decoding=True)
+        if length >= 0:
+            return [_inner(numbers, row).astype(np.int64) for row in table]
+    raise ValueError(f"{len(data):,} bytes do not hold {count:,} numbers.")
 
 
 def _laid_out(planes: Sequence[Plane]) -> tuple[Int[np.ndarray, "planes fields"], Int[np.ndarray, " n"]]:
@@ -104,7 +129,7 @@ def _laid_out(planes: Sequence[Plane]) -> tuple[Int[np.ndarray, "planes fields"]
             *(known(plane.kind, channel, level + 1), siblings[0], siblings[1], known(plane.kind, channel - 1, level)),
         )
         offset += (plane.height + 2 * _MARGIN) * (plane.width + 2 * _MARGIN)
-    return table, np.zeros(offset, np.int64)
+    return table, np.zeros(offset, np.int32)
 
 
 def _inner(numbers: np.ndarray, row: np.ndarray) -> np.ndarray:
@@ -118,7 +143,7 @@ def _inner(numbers: np.ndarray, row: np.ndarray) -> np.ndarray:
 def _run(
     data: np.ndarray, numbers: np.ndarray, table: np.ndarray, *, decoding: bool
 ) -> tuple[int, np.ndarray, np.ndarray]:
-    """Codes all planes; returns the number of bytes, the bytes and the numbers."""
+    """Codes all planes; returns the number of bytes, -1 as `_walk` does, the bytes and the numbers."""
     probabilities = np.full(_MODELS * _MODEL_SLOTS + _LENGTH_SLOTS + _SIGN_SLOTS, 1 << 15, np.int64)
     weights = np.full(_MIXERS * _MODELS, _FIRST_WEIGHT, np.int64)
     odds, logistic = _tables()
@@ -130,7 +155,7 @@ def _run(
         return _walk(*arrays, decoding), data, numbers
     lists = [array.tolist() for array in arrays]
     length = _walk(*lists, decoding)
-    return length, np.array(lists[0], np.int64), np.array(lists[1], np.int64)
+    return length, np.array(lists[0], data.dtype), np.array(lists[1], numbers.dtype)
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray]:
@@ -304,69 +329,90 @@ def _find_models(numbers, table, band, place, row, column, scratch):  # pyright:
 
 
 @exact
+def _code_detail(  # pyright: ignore
+    data, numbers, table, probabilities, seen, weights, odds, logistic, state, scratch, band, row, column, decoding
+):
+    """Codes a detail's magnitude, decision by decision, then its sign; returns the number."""
+    entry = band * _FIELDS
+    wide, kind = table[entry + _WIDTH] + 2 * _MARGIN, table[entry + _KIND]
+    place = table[entry + _OFFSET] + (row + _MARGIN) * wide + column + _MARGIN
+    mixers = (table[entry + _CHANNEL] * _LEVELS + table[entry + _LEVEL]) * _STAGES
+    _find_models(numbers, table, band, place, row, column, scratch)
+    number = numbers[place]
+    magnitude, found, more = abs(number), 0, 1
+    while more and found < _LONGEST:
+        stage = min(found, _STAGES - 1)
+        more = 1 if magnitude > found else 0
+        more = _code_mixed(
+            data, state, probabilities, seen, weights, odds, logistic, scratch, mixers + stage, stage, more, decoding
+        )
+        found += more
+    if found == 0:
+        return 0
+    if found == _LONGEST:
+        first = _MODELS * _MODEL_SLOTS + kind * _LENGTHS * _LENGTHS
+        found += _code_length(data, state, probabilities, seen, first, magnitude - found, False, decoding)
+    left, above = numbers[place - 1], numbers[place - wide]
+    around = 3 * ((left > 0) - (left < 0)) + ((above > 0) - (above < 0)) + 4
+    slot = _MODELS * _MODEL_SLOTS + _LENGTH_SLOTS + kind * 9 + around
+    return -found if _code_alone(data, state, probabilities, seen, slot, 1 if number < 0 else 0, decoding) else found
+
+
+@exact
 def _walk(  # pyright: ignore
     data, numbers, table, probabilities, seen, weights, odds, logistic, state, scratch, decoding
 ):
-    """Codes all planes, number by number; returns how many bytes that took."""
+    """Codes all planes, number by number; returns how many bytes that took, or -1: they were too few, or held a
+    magnitude above `LARGEST`."""
     if decoding:
         for k in range(4):
             state[2] = (state[2] << 8) | (data[k] if k < len(data) else 0)
         state[3] = 4
-    lengths = _MODELS * _MODEL_SLOTS
-    signs = lengths + _LENGTH_SLOTS
+    end = len(data) + 4 if decoding else len(data) - _LONGEST_CODE
     for band in range(len(table) // _FIELDS):
         entry = band * _FIELDS
-        height, width, kind = table[entry + _HEIGHT], table[entry + _WIDTH], table[entry + _KIND]
-        wide = width + 2 * _MARGIN
-        mixers = (table[entry + _CHANNEL] * _LEVELS + table[entry + _LEVEL]) * _STAGES
+        wide, kind = table[entry + _WIDTH] + 2 * _MARGIN, table[entry + _KIND]
         last = 0
-        for row in range(height):
-            for column in range(width):
+        for row in range(table[entry + _HEIGHT]):
+            for column in range(table[entry + _WIDTH]):
                 place = table[entry + _OFFSET] + (row + _MARGIN) * wide + column + _MARGIN
-                number = numbers[place]
                 if kind <= LOW:
-                    guess = _predicted(numbers, place, wide, row, column) if kind == LOW else 0
+                    number = _predicted(numbers, place, wide, row, column) if kind == LOW else 0
                     context = min(table[entry + _CHANNEL] * 8 + (last if kind == LOW else 0), _LENGTHS - 1)
-                    first = lengths + (kind * _LENGTHS + context) * _LENGTHS
-                    found = _code_length(data, state, probabilities, seen, first, number - guess, True, decoding)
+                    first = _MODELS * _MODEL_SLOTS + (kind * _LENGTHS + context) * _LENGTHS
+                    found = _code_length(
+                        data, state, probabilities, seen, first, numbers[place] - number, True, decoding
+                    )
                     last = 0
                     while abs(found) >> last and last < 7:
                         last += 1
-                    numbers[place] = guess + found
-                    continue
-                _find_models(numbers, table, band, place, row, column, scratch)
-                magnitude, found = abs(number), 0
-                while found < _LONGEST:
-                    stage = min(found, _STAGES - 1)
-                    more = 1 if magnitude > found else 0
-                    if not _code_mixed(
+                    number += found
+                else:
+                    number = _code_detail(
                         data,
-                        state,
+                        numbers,
+                        table,
                         probabilities,
                         seen,
                         weights,
                         odds,
                         logistic,
+                        state,
                         scratch,
-                        mixers + stage,
-                        stage,
-                        more,
+                        band,
+                        row,
+                        column,
                         decoding,
-                    ):
-                        break
-                    found += 1
-                if found == _LONGEST:
-                    first = lengths + kind * _LENGTHS * _LENGTHS
-                    found += _code_length(data, state, probabilities, seen, first, magnitude - found, False, decoding)
-                if found:
-                    left, above = numbers[place - 1], numbers[place - wide]
-                    around = 3 * ((left > 0) - (left < 0)) + ((above > 0) - (above < 0)) + 4
-                    slot = signs + kind * 9 + around
-                    negative = _code_alone(data, state, probabilities, seen, slot, 1 if number < 0 else 0, decoding)
-                    numbers[place] = -found if negative else found
-    if decoding:
-        return state[3]
-    # As many bytes as tell the range apart from all others, zeros behind them.
+                    )
+                if state[3] > end or abs(number) > LARGEST:
+                    return -1
+                numbers[place] = number
+    return state[3] if decoding else _finish(data, state)
+
+
+@exact
+def _finish(data, state):  # pyright: ignore
+    """Writes as many bytes as tell the range apart from all others, zeros behind them; returns how many there are."""
     for cut in range(1, 5):
         kept = state[0] + (1 << (8 * (4 - cut))) - 1 >> (8 * (4 - cut)) << (8 * (4 - cut))
         if kept <= state[1]:

@@ -23,14 +23,14 @@ from ...fields.wavelets import Wavelets, analysis, synthesis, synthesis_gradient
 from .coefficient_coding import ACROSS, DOWN, LOW, Plane
 from .nfz_decoding import FRACTION, MEAN_FRACTION, MIXING_FRACTION
 from .nfz_file import NfzContent, packed
+from .step_search import StepSearch
 
 _BIT_COST = 0.1  # squared steps that a bit is worth; 2 ln 2 / 12 where steps are fine
 _SHORTEST_SIDE, _MOST_LEVELS = 8, 6
 _ROUNDS = 3  # of rounding and estimating the bits anew
 _GRADIENT_SHARE = 0.12  # the transform's largest eigenvalue is about 12, at the borders, where functions are mirrored
 _FIRST_STEP = 0.1
-_TRIES = 12
-_CLOSE = 0.003  # share of the file's size that may be left over
+_FINEST_STEP, _COARSEST_STEP = 1.0 / (1 << FRACTION), 512.0
 
 Planes = list[Float[Tensor, "_ _"]]
 
@@ -74,8 +74,8 @@ class CompressionFit:
         self.values = as_planes(analysis(self.components, levels))
         self._step, self.steps = _FIRST_STEP, 0
         zeros = [torch.zeros_like(plane) for plane in self.values]
-        least = len(self._file(zeros, self._step).data)
-        if least > size:
+        self._plain = self._file(zeros, self._step)
+        if (least := len(self._plain.data)) > size:
             raise ValueError(
                 f"A file of {size:,} bytes is too small for this picture: without any details it takes {least:,}. Ask "
                 "for more --bits-per-pixel."
@@ -113,22 +113,16 @@ class CompressionFit:
         return self.components - synthesis(wavelets)
 
     def _fitting(self) -> Compressed:
-        """The finest step whose file is small enough, found by regula falsi on the logarithms."""
-        low, high = 1.0 / (1 << FRACTION), 4.0  # too fine or about that, and coarse enough
-        step, best = self._step, None
-        for _ in range(_TRIES):
-            found = self._file(self._rounded(step), step)
-            share = len(found.data) / self.size
-            if share <= 1.0:
-                high, best = step, found if best is None or len(found.data) >= len(best.data) else best
-                if share >= 1.0 - _CLOSE or step <= low:
-                    break
-            else:
-                low = step
-            # The size falls with a power of the step between 1 and 2.
-            step = min(max(step * (share / (1.0 - 0.4 * _CLOSE)) ** 0.75, low * 1.0005), high * 0.9995)
-        if best is None:
-            best = self._file(self._rounded(4.0 * high), 4.0 * high)
+        """The largest file found that is small enough; without details, if there is no other."""
+        search = StepSearch(self.size, self._step, finest=_FINEST_STEP, coarsest=_COARSEST_STEP)
+        best = self._plain
+        while True:
+            found = self._file(self._rounded(search.step), search.step)
+            if len(best.data) <= len(found.data) <= self.size:
+                best = found
+            if not search.told(len(found.data)):
+                break
+        assert len(best.data) <= self.size
         self._step = best.content.step / (1 << FRACTION)
         return best
 

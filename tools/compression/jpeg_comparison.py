@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from ..image.rendering import LONGEST_JPEG_SIDE
+
 
 @dataclass(frozen=True)
 class Rate:
@@ -29,11 +31,11 @@ def best_jpeg(picture: Float[Tensor, "height width channels"], size: int) -> Rat
     """The best that Pillow makes of a picture in [0, 1] in so many bytes, colours halved or not.
 
     Returns:
-        None where the picture has alpha, or none of its files is that small.
+        None where the picture has alpha or sides that no JPEG has, or none of its files is that small.
     """
     from PIL import Image
 
-    if picture.shape[2] not in (1, 3):
+    if picture.shape[2] not in (1, 3) or max(picture.shape[:2]) > LONGEST_JPEG_SIDE:
         return None
     values = np.rint(picture.numpy() * 255.0).astype(np.uint8)
     image = Image.fromarray(values[..., 0] if values.shape[2] == 1 else values)

@@ -64,22 +64,68 @@ def component_grid(content: NfzContent, numbers: type = np.int64) -> Num[np.ndar
     return low
 
 
-def drawn_rows(
-    content: NfzContent, grid: Num[np.ndarray, "height width components"], rows: Span, columns: Span, band: range
-) -> Int[np.ndarray, "rows columns channels"]:
-    """Some rows of pixels of a drawing, as whole numbers of the picture's type.
+@dataclass(frozen=True)
+class Taps:
+    """Which vertices of a grid's axis the pixels of a drawing are made of.
+
+    Attributes:
+        first: The first vertex of each pixel, (pixels,).
+        weights: How much of it and of those that follow, (pixels, taps), in 2^-14; each pixel's add up to 1.
+    """
+
+    first: Int[np.ndarray, " pixels"]
+    weights: Int[np.ndarray, "pixels taps"]
+
+
+def taps_of(span: Span, vertices: int) -> Taps:
+    """The taps of all pixels along an axis.
 
     Between the grid's vertices, the middles of the picture's pixels, values are interpolated cubically (Keys 1981, a =
     -1/2); a pixel that covers more than one of them is the mean of as many places.
     """
-    high, wide = grid.shape[:2]
-    places, weights = _taps(columns, wide, range(columns.count))
-    used = np.unique(places_rows := _taps(rows, high, band)[0])
-    first = int(used[0])
-    part = grid[first : int(used[-1]) + 1]
-    part = _rounded(_weighted(part.swapaxes(0, 1), places, weights), _TAP_FRACTION).swapaxes(0, 1)
-    places, weights = places_rows - first, _taps(rows, high, band)[1]
-    components = _rounded(_weighted(part, places, weights), _TAP_FRACTION)
+    width = span.stop - span.start
+    inner = max(1, -(-width // (span.count << 16)))
+    pieces = 2 * span.count * inner
+    # Middles of the pieces of pixels, counted from the middle of the grid's first vertex, rounded down to 2^-10.
+    middles = span.start * pieces + width * (2 * np.arange(span.count * inner, dtype=np.int64) + 1)
+    place = middles // (pieces << 16 - _PLACE_FRACTION) - (1 << _PLACE_FRACTION - 1)
+    whole, f = place >> _PLACE_FRACTION, place & ((1 << _PLACE_FRACTION) - 1)
+    one = 1 << _PLACE_FRACTION
+    cubic = np.stack(
+        [
+            -f * (one - f) ** 2,
+            3 * f**3 - 5 * f**2 * one + 2 * one**3,
+            f * (one**2 + 4 * f * one - 3 * f**2),
+            -(one - f) * f**2,
+        ],
+        axis=1,
+    )
+    places = (whole[:, None] + np.arange(-1, 3)).clip(0, vertices - 1).reshape(span.count, 4 * inner)
+    first = places.min(axis=1)
+    # What all places of a pixel have of a vertex is added up before it is rounded, and rounded so that no sum of the
+    # weights from the first one on is off by more than half a unit.
+    exact = np.zeros((span.count, int((places.max(axis=1) - first).max()) + 1), np.int64)
+    np.add.at(exact, (np.arange(span.count)[:, None], places - first[:, None]), cubic.reshape(places.shape))
+    unit = inner << 3 * _PLACE_FRACTION + 1 - _TAP_FRACTION
+    sums = (exact.cumsum(axis=1) + unit // 2) // unit
+    return Taps(first, np.diff(sums, axis=1, prepend=0))
+
+
+def drawn_rows(
+    content: NfzContent, grid: Num[np.ndarray, "height width components"], rows: Taps, columns: Taps, band: range
+) -> Int[np.ndarray, "rows columns channels"]:
+    """Some rows of pixels of a drawing, as whole numbers of the picture's type.
+
+    Args:
+        content: The picture.
+        grid: See `component_grid`.
+        rows, columns: Of the whole drawing.
+        band: The rows.
+    """
+    first, weights = rows.first[band.start : band.stop], rows.weights[band.start : band.stop]
+    start, stop = int(first.min()), int(first.max()) + weights.shape[1]
+    part = _weighted(grid[start:stop].swapaxes(0, 1), columns.first, columns.weights).swapaxes(0, 1)
+    components = _weighted(part, first - start, weights)
     mixing = content.mixing.astype(grid.dtype)
     products = np.stack([components * row for row in mixing], axis=2)
     values = _rounded(products.sum(axis=3), MIXING_FRACTION)
@@ -93,9 +139,10 @@ def drawn_bands(
 ) -> Iterator[Int[np.ndarray, "rows columns channels"]]:
     """A drawing from top to bottom."""
     grid = component_grid(content)
+    down, across = taps_of(rows, content.height), taps_of(columns, content.width)
     high = max(1, most_pixels // columns.count)
     for start in range(0, rows.count, high):
-        yield drawn_rows(content, grid, rows, columns, range(start, min(start + high, rows.count)))
+        yield drawn_rows(content, grid, down, across, range(start, min(start + high, rows.count)))
 
 
 def decoded(content: NfzContent) -> Int[np.ndarray, "height width channels"]:
@@ -127,45 +174,11 @@ def _joined(even: np.ndarray, odd: np.ndarray, *, axis: int) -> np.ndarray:
     return np.moveaxis(joined, 0, axis)
 
 
-def _weighted(values: np.ndarray, places: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """sum_k weights[i, k] values[places[i, k]]."""
-    total = np.zeros((len(places), *values.shape[1:]), values.dtype)
-    for k in range(places.shape[1]):
+def _weighted(values: np.ndarray, first: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """sum_k weights[i, k] values[first[i] + k], in 2^-14 as a whole; weights behind the last value are 0."""
+    total = np.zeros((len(first), *values.shape[1:]), values.dtype)
+    for k in range(weights.shape[1]):
         if weights[:, k].any():
-            total += values[places[:, k]] * weights[:, k].astype(values.dtype)[:, None, None]
-    return total
-
-
-def _taps(
-    span: Span, vertices: int, pixels: range
-) -> tuple[Int[np.ndarray, "pixels taps"], Int[np.ndarray, "pixels taps"]]:
-    """Which vertices of a grid pixels are made of, and how much of each, in 2^-14."""
-    width = span.stop - span.start
-    inner = max(1, -(-width // (span.count << 16)))
-    pieces = 2 * span.count * inner
-    # Middles of the pieces of pixels, counted from the middle of the grid's first vertex, rounded down to 2^-10.
-    middles = [
-        (span.start * pieces + width * (2 * piece + 1)) * (1 << _PLACE_FRACTION) // (pieces << 16)
-        for piece in range(pixels.start * inner, pixels.stop * inner)
-    ]
-    place = np.array(middles, np.int64) - (1 << _PLACE_FRACTION - 1)
-    first, f = place >> _PLACE_FRACTION, place & ((1 << _PLACE_FRACTION) - 1)
-    one = 1 << _PLACE_FRACTION
-    cubic = np.stack(
-        [
-            -f * (one - f) ** 2,
-            3 * f**3 - 5 * f**2 * one + 2 * one**3,
-            f * (one**2 + 4 * f * one - 3 * f**2),
-            -(one - f) * f**2,
-        ],
-        axis=1,
-    )
-    shift = 3 * _PLACE_FRACTION + 1 - _TAP_FRACTION
-    weights = (cubic + (1 << shift - 1)) >> shift
-    weights[:, 1] += (1 << _TAP_FRACTION) - weights.sum(axis=1)
-    places = (first[:, None] + np.arange(-1, 3)).clip(0, vertices - 1)
-    places, weights = (part.reshape(len(pixels), 4 * inner) for part in (places, weights))
-    if inner > 1:
-        weights = weights // inner
-        weights[:, 2 * inner] += (1 << _TAP_FRACTION) - weights.sum(axis=1)
-    return places, weights
+            places = (first + k).clip(max=len(values) - 1)
+            total += values[places] * weights[:, k].astype(values.dtype)[:, None, None]
+    return _rounded(total, _TAP_FRACTION)

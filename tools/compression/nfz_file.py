@@ -14,8 +14,12 @@ from .coefficient_coding import ACROSS, BOTH, DOWN, LOW, Plane, decode_planes, e
 _MAGIC, _FAMILY = b"NFZ1", b"NFZ"
 _CHECK = struct.Struct("<4sI")
 _HEADER = struct.Struct("<IIBBBII")
-_LARGEST_SIDE, _MOST_PIXELS = 1 << 18, 1 << 30
 _MOST_LEVELS = 16
+
+LARGEST_PROFILE = 1 << 24
+"""Bytes of an ICC profile, unpacked."""
+LONGEST_SIDE, MOST_PIXELS = 1 << 18, 1 << 27
+"""Larger pictures are neither written nor read: decoding takes about 50 bytes for each of a channel's numbers."""
 
 
 class NfzError(ValueError):
@@ -70,8 +74,31 @@ def planes_of(width: int, height: int, channels: int, levels: int) -> list[Plane
     return planes
 
 
+def require_size(width: int, height: int, name: str) -> None:
+    """Refuses a picture that is too large for a file.
+
+    Args:
+        width, height: In pixels.
+        name: Of the picture, for messages.
+
+    Raises:
+        NfzError: A side is longer than `LONGEST_SIDE`, or it has more pixels than `MOST_PIXELS`.
+    """
+    if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
+        raise NfzError(
+            f"{name}: a compressed picture has at most {LONGEST_SIDE:,} pixels along each side and {MOST_PIXELS:,} in "
+            f"all, this one has {width}x{height}. Scale it down or cut it, or fit it without --compress."
+        )
+
+
 def packed(content: NfzContent) -> bytes:
-    """The bytes of a file."""
+    """The bytes of a file.
+
+    Raises:
+        NfzError: See `require_size`.
+        ValueError: See `encode_planes`.
+    """
+    require_size(content.width, content.height, "The picture")
     profile = b"" if content.profile is None else zlib.compress(content.profile, 9)
     sizes = content.width, content.height, content.channels, content.bits, content.levels
     parts = (
@@ -105,8 +132,8 @@ def unpacked(data: bytes, name: str) -> NfzContent:
     offset = _CHECK.size + _HEADER.size
     colors = struct.Struct(f"<{channels * (channels + 1)}h")
     if not (
-        1 <= min(width, height) <= max(width, height) <= _LARGEST_SIDE
-        and width * height <= _MOST_PIXELS
+        1 <= min(width, height) <= max(width, height) <= LONGEST_SIDE
+        and width * height <= MOST_PIXELS
         and channels in (1, 2, 3, 4)
         and bits in (8, 16)
         and levels <= _MOST_LEVELS
@@ -116,14 +143,29 @@ def unpacked(data: bytes, name: str) -> NfzContent:
         raise NfzError(f"{name} is damaged: its header says what cannot be. Copy or write it anew.")
     numbers = colors.unpack_from(data, offset)
     offset += colors.size
-    try:
-        profile = zlib.decompress(data[offset : offset + profile_size]) if profile_size else None
-    except zlib.error:
-        raise NfzError(f"{name} is damaged: its colour profile cannot be read. Copy or write it anew.") from None
+    profile = _profile_of(data[offset : offset + profile_size], name) if profile_size else None
     mixing = np.array(numbers[channels:], np.int64).reshape(channels, channels)
-    coefficients = decode_planes(planes_of(width, height, channels, levels), data[offset + profile_size :])
+    try:
+        coefficients = decode_planes(planes_of(width, height, channels, levels), data[offset + profile_size :])
+    except ValueError:
+        raise NfzError(
+            f"{name} is damaged: it does not hold the {width}x{height} pixels that its header tells of. Copy or write "
+            "it anew."
+        ) from None
     means = numbers[:channels]
     return NfzContent(width, height, channels, bits, levels, step, means, mixing, profile, coefficients)
+
+
+def _profile_of(data: bytes, name: str) -> bytes:
+    """A colour profile, of which no more is unpacked than there may be."""
+    unpacking = zlib.decompressobj()
+    try:
+        profile = unpacking.decompress(data, LARGEST_PROFILE + 1)
+    except zlib.error:
+        profile = b""
+    if not unpacking.eof or len(profile) > LARGEST_PROFILE:
+        raise NfzError(f"{name} is damaged: its colour profile cannot be read. Copy or write it anew.")
+    return profile
 
 
 def write_nfz(path: Path, data: bytes) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Float32
 
 from ...render import Raster
 from ..image.picture_facts import PictureFacts
-from ..image.rendering import raster_of
+from ..image.rendering import raster_of, require_target
 from ..picture_files import file_type, write_picture
 from ..progress import Progress
 from .nfz_decoding import Span, drawn_bands
@@ -46,8 +46,7 @@ def render_nfz(
     name = path.stem if whole else f"{path.stem}-{raster.width}x{raster.height}"
     target = output / f"{name}.png" if output.is_dir() else output
     file_type(target, kind.stored, kind.channels)
-    if target.exists() and not force:
-        raise ValueError(f"{target} exists; name another file by --output, or replace it with --force.")
+    require_target(target, raster, force=force)
     with progress:
         notes = write_picture(
             target,

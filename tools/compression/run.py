@@ -18,7 +18,7 @@ from ...configs.loading import to_yaml
 from ...datasets import Picture
 from ..errors import RunError
 from ..image.picture_facts import PictureFacts, visible, write_facts
-from ..image.run import load, read_config
+from ..image.run import as_fitted, load, read_config
 from ..metrics import SSIM_WINDOW, psnr, ssim
 from ..peak_memory import peak_of_run
 from ..pictures import error_image, to_uint8
@@ -30,7 +30,7 @@ from ..run_life import config_text
 from .fit import CompressionFit
 from .jpeg_comparison import COIN_POINTS, Rate, best_jpeg
 from .nfz_decoding import decoded
-from .nfz_file import read_nfz, write_nfz
+from .nfz_file import LARGEST_PROFILE, read_nfz, require_size, write_nfz
 
 _BITS_PER_PIXEL = 0.6
 _PROFILE_SHARE = 0.05  # of the file; a larger colour profile is left out
@@ -40,14 +40,18 @@ _LEAST_GAIN = 0.005  # decibels that a step must bring for another to follow
 def start(config: ImageConfig) -> str:
     """Compresses a picture in a new run, scores the file and writes the report; returns the result in one line.
 
+    From the first fit on, the best file so far is in the run. Ctrl-C keeps it; `evaluate_run` scores it then.
+
     Raises:
-        ValueError: The picture is of a type that cannot be compressed, or the file it is to fit in too small.
+        ValueError: The picture is of a type that cannot be compressed or too large, or the file it is to fit in too
+            small.
     """
     progress = Progress(quiet=config.quiet)
     run = RunFolder.planned(config.runs, config.name or config.picture.stem, force=config.force)
     picture = load(config)
     kind = PictureFacts.of(picture)
     _require_integers(picture, kind)
+    require_size(kind.width, kind.height, config.picture.name)
     rate = config.bits_per_pixel or _BITS_PER_PIXEL
     config = replace(config, name=run.name, force=False, picture=config.picture.resolve(), bits_per_pixel=rate)
     size = math.floor(rate * kind.width * kind.height / 8.0)
@@ -59,17 +63,30 @@ def start(config: ImageConfig) -> str:
     fit = CompressionFit(_values(picture), bits=8 if kind.maximum == 255 else 16, size=size, profile=profile)
     run.create(config_text("image", config))
     write_facts(run, kind)
-    seconds = _improve(fit, config, run, progress, begin)
     write_nfz(compressed_file(run), fit.best.data)
+    try:
+        seconds = _improve(fit, config, run, progress, begin)
+    except KeyboardInterrupt:
+        return (
+            f"Stopped after {fit.steps} steps; {compressed_file(run)} is the best file so far. Score it and write its "
+            f"report by `neufield eval {run.path}`."
+        )
     return _finish(run, config, picture, progress, seconds)
 
 
 def evaluate_run(run: RunFolder, *, quiet: bool = False) -> str:
-    """Scores the file of a run again and writes its numbers and report anew; returns the result in one line."""
+    """Scores the file of a run again and writes its numbers and report anew; returns the result in one line.
+
+    A run that was interrupted has the best file that was found until then, which is scored like any other.
+
+    Raises:
+        ValueError: The run cannot be written, its file is missing or damaged, or another picture lies in the place of
+            the one that was fitted.
+    """
     config = read_config(run)
     run.require_writable()
     seconds = max((line["seconds"] for line in run.read_metrics()), default=0.0)
-    return _finish(run, config, load(config), Progress(quiet=quiet), seconds)
+    return _finish(run, config, as_fitted(run, load(config)), Progress(quiet=quiet), seconds)
 
 
 def is_compressed(run: RunFolder) -> bool:
@@ -96,7 +113,7 @@ def compressed_file(run: RunFolder) -> Path:
 
 
 def _improve(fit: CompressionFit, config: ImageConfig, run: RunFolder, progress: Progress, begin: float) -> float:
-    """Steps until they bring little, or the given end; returns the seconds that it took."""
+    """Steps until they bring little, or the given end, and writes each better file; returns the seconds it took."""
     while True:
         seconds = time.perf_counter() - begin
         score = -10.0 * math.log10(fit.squared_error) if fit.squared_error > 0.0 else math.inf
@@ -104,7 +121,10 @@ def _improve(fit: CompressionFit, config: ImageConfig, run: RunFolder, progress:
             run.log({"step": fit.steps, "seconds": seconds, "scores": {"psnr": score}})
         progress.say(f"After {seconds:.0f} s, {fit.steps} steps: {score:.2f} dB in {len(fit.best.data):,} bytes.")
         over = seconds >= config.seconds if config.seconds is not None else fit.steps >= (config.steps or 0)
-        if over or fit.improve() < _LEAST_GAIN:
+        gain = 0.0 if over else fit.improve()
+        if gain > 0.0:
+            write_nfz(compressed_file(run), fit.best.data)
+        if gain < _LEAST_GAIN:
             return time.perf_counter() - begin
 
 
@@ -117,7 +137,7 @@ def _require_integers(picture: Picture, kind: PictureFacts) -> None:
 
 
 def _small_profile(picture: Picture, size: int, progress: Progress) -> bytes | None:
-    if picture.profile is None or len(picture.profile) <= _PROFILE_SHARE * size:
+    if picture.profile is None or len(picture.profile) <= min(_PROFILE_SHARE * size, LARGEST_PROFILE):
         return picture.profile
     progress.say(
         f"Note: {picture.path.name}: its colour profile of {len(picture.profile):,} bytes is left out, for the file "

@@ -17,7 +17,9 @@ from .picture_facts import PictureFacts, read_facts
 from .run import open_model, read_config
 
 _LONGEST_SIDE = 1 << 18
-_LONGEST_JPEG_SIDE = 65_500
+
+LONGEST_JPEG_SIDE = 65_500
+"""Pixels along a side of a JPEG, at most."""
 
 
 def render_picture(
@@ -52,10 +54,7 @@ def render_picture(
     raster = raster_of(kind, size=size, scale=scale, crop=crop)
     target = output or run.outputs / f"{raster.width}x{raster.height}{'.png' if kind.maximum else '.exr'}"
     file_type(target, kind.stored, kind.channels)
-    if target.suffix.lower() in (".jpg", ".jpeg") and max(raster.width, raster.height) > _LONGEST_JPEG_SIDE:
-        raise ValueError(f"A JPEG has at most {_LONGEST_JPEG_SIDE} pixels along each side; take .tif for {target}.")
-    if target.exists() and not force:
-        raise ValueError(f"{target} exists; name another file by --output, or replace it with --force.")
+    require_target(target, raster, force=force)
     model = open_model(run, config, kind)
     with quiet_torch_threads(choose_device(config.device)), compiling_told(progress), progress:
         bands = drawn_bands(model, kind, raster, area=config.pixels == "area")
@@ -106,6 +105,18 @@ def raster_of(
             f"A picture of 1 to {_LONGEST_SIDE} pixels along each side can be drawn, not {pixels[0]}x{pixels[1]}."
         )
     return Raster(pixels[0], pixels[1], left / kind.width, top / kind.height, right / kind.width, bottom / kind.height)
+
+
+def require_target(target: Path, raster: Raster, *, force: bool) -> None:
+    """Refuses a file that a drawing cannot be written to.
+
+    Raises:
+        ValueError: It is a JPEG, which has no sides that long, or exists and may not be replaced.
+    """
+    if target.suffix.lower() in (".jpg", ".jpeg") and max(raster.width, raster.height) > LONGEST_JPEG_SIDE:
+        raise ValueError(f"A JPEG has at most {LONGEST_JPEG_SIDE} pixels along each side; take .tif for {target}.")
+    if target.exists() and not force:
+        raise ValueError(f"{target} exists; name another file by --output, or replace it with --force.")
 
 
 def _told(bands: Iterator[np.ndarray], raster: Raster, progress: Progress) -> Iterator[np.ndarray]:

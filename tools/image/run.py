@@ -73,7 +73,7 @@ def resume(
         config = replace(config, seconds=seconds, steps=steps)
     place = choose_device(config.device)
     require_resumable(run)
-    picture = _as_fitted(run, load(config))
+    picture = as_fitted(run, load(config))
     with quiet_torch_threads(place), compiling_told(progress):
         task = ImageTask(config, picture, place)
         fitter = Fitter(task, fit_settings(config), run, progress)
@@ -87,7 +87,7 @@ def evaluate_run(
     config = read_config(run, device=device, backend=backend)
     place = choose_device(config.device)
     require_resumable(run)
-    picture = _as_fitted(run, load(config))
+    picture = as_fitted(run, load(config))
     progress = Progress(quiet=quiet)
     with quiet_torch_threads(place), compiling_told(progress):
         task = ImageTask(config, picture, place)
@@ -130,8 +130,12 @@ def load(config: ImageConfig) -> Picture:
     return load_picture(config.picture, memory_bytes=memory)
 
 
-def _as_fitted(run: RunFolder, picture: Picture) -> Picture:
-    """The picture; refuses one of another kind than the run was started on."""
+def as_fitted(run: RunFolder, picture: Picture) -> Picture:
+    """The picture.
+
+    Raises:
+        RunError: It is of another kind than the one that the run was started on.
+    """
     there, here = asdict(read_facts(run)), asdict(PictureFacts.of(picture))
     other = [f"{name.replace('_', ' ')} {here[name]}, not {there[name]}" for name in there if here[name] != there[name]]
     if other:
