@@ -73,7 +73,7 @@ def evaluate_image(task: ImageTask, progress: Progress) -> ImageEvaluation:
         _add_up(sums, spreads, task, raster, start, *band)
         reduced.append((_smaller(band[0], factor), _smaller(band[1], factor)))
     values, target = (torch.cat(parts)[..., : task.kind.channels] for parts in zip(*reduced))
-    scores = {**_scores(sums), **_calibration(torch.cat(spreads or [torch.zeros(0)]), task.likelihood)}
+    scores = {**_scores(sums), **_calibration(torch.cat(spreads or [torch.zeros(0, 1)]), task.likelihood)}
     if min(target.shape[:2]) >= SSIM_WINDOW:
         scores["ssim"] = ssim(shown(task, values), shown(task, target), target.isfinite().all(dim=2))
     worst = _worst_crop(task, values, target, factor) if min(raster.width, raster.height) > _CROP else None
