@@ -39,7 +39,8 @@ class RenderOptions(RunChoice):
     """Width and height in pixels; by default that of the photos, at most 400 on the longer side, of the picture or of
     the clip."""
     output: Path | None = None
-    """The file: .mp4 or .gif; .png, .jpg, .tif, .exr, .hdr or .npy; by default one in the run's outputs/ folder."""
+    """The file: .mp4 or .gif; .png, .jpg, .tif, .exr, .hdr or .npy; of clips and compressed pictures also a folder for
+    it. By default one in the run's outputs/ folder."""
     force: bool = False
     """Replace a file that is there."""
     path: Literal["turntable", "interpolate"] | None = None

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+import zlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ..run_folder import RunFolder
 from ..transfer import Transfer
 
 _SAMPLED_PIXELS = 1 << 20
+_CHECKED_PIXELS = 4096
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class PictureFacts:
         linear: Whether the numbers are proportional to light.
         transfer: Takes colours to the values that are fitted.
         profile: The ICC profile of the colours, in base 64.
+        checksum: CRC-32 of some of its pixels, by which another picture of its size is told from it.
     """
 
     width: int
@@ -43,13 +46,15 @@ class PictureFacts:
     linear: bool
     transfer: Transfer = Transfer()
     profile: str | None = None
+    checksum: int | None = None
 
     @classmethod
     def of(cls, picture: Picture) -> "PictureFacts":
         """Reads them from a picture."""
         profile = None if picture.profile is None else base64.b64encode(picture.profile).decode()
         kind = picture.channels, picture.stored, picture.maximum, picture.linear
-        facts = cls(*picture.size, *kind, profile=profile)
+        pixels = picture.draw(np.random.default_rng(0), _CHECKED_PIXELS)
+        facts = cls(*picture.size, *kind, profile=profile, checksum=zlib.crc32(picture.take(pixels).tobytes()))
         if picture.maximum is not None:
             return facts
         low, high = math.inf, -math.inf

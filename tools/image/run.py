@@ -137,8 +137,10 @@ def as_fitted(run: RunFolder, picture: Picture) -> Picture:
         RunError: It is of another kind than the one that the run was started on.
     """
     there, here = asdict(read_facts(run)), asdict(PictureFacts.of(picture))
-    other = [f"{name.replace('_', ' ')} {here[name]}, not {there[name]}" for name in there if here[name] != there[name]]
-    if other:
+    differing = [name for name in there if here[name] != there[name]]
+    if differing:
+        kind = [name for name in differing if name != "checksum"]
+        other = [f"{name.replace('_', ' ')} {here[name]}, not {there[name]}" for name in kind] or ["other pixels"]
         raise RunError(
             f"{picture.path} is not the picture that {run.path} was fitted to: it has {', '.join(other):.300}. "
             "Fit it with another --name."

@@ -223,6 +223,8 @@ def test_resuming_refuses_another_picture(cli: Cli, picture: Path):
     assert said.code == 2
     assert "is not the picture that" in said.err
     assert "it has width 8, not 60, height 8, not 40." in said.err
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(picture)
+    assert "it has other pixels." in cli("eval", picture.parent / "runs" / "waves").err
 
 
 def test_one_pixel_is_a_picture(cli: Cli, tmp_path: Path):
