@@ -47,18 +47,22 @@ def reconstruct(
         turned = estimated_normals(points) if normals is None else normals
         mesh = poisson_mesh(points, turned, depth=config.depth, watertight=closed)
         return Reconstruction(mesh, {"normals": "estimated" if normals is None else "the cloud's own"})
-    memory = _MEMORY if config.memory is None else parse_bytes(config.memory) // 2
     with progress:
         fitted = fit_patches(
             points,
             normals,
             config.patches,
             progress=lambda stage, share: progress.stage(share, stage),
-            memory_bytes=memory,
+            memory_bytes=charts_memory(config),
             seed=config.seed,
         )
     mesh = poisson_mesh(fitted.points.double(), fitted.normals, depth=config.depth, watertight=closed)
     return Reconstruction(mesh, fitted.choices)
+
+
+def charts_memory(config: SurfaceConfig) -> int:
+    """About how many bytes the charts that are fitted at once may take; refuses sizes that are none."""
+    return _MEMORY if config.memory is None else parse_bytes(config.memory) // 2
 
 
 def implicit_task(
@@ -89,6 +93,7 @@ def fit_settings(config: SurfaceConfig) -> FitSettings:
 
 
 def meshed(task: SurfaceImplicitTask, unit: Similarity, config: SurfaceConfig) -> Reconstruction:
+    """The mesh of a fitted distance, in the cloud's coordinates."""
     finest = task.config.finest or 0.0
     choices = {
         "normals": "of the cloud, or estimated ones" if task.normals is not None else "none",

@@ -25,7 +25,7 @@ from ..progress import Progress
 from ..report import write_report
 from ..run_folder import RunFolder
 from ..run_life import Finish, begin, config_text, go_on, require_resumable
-from .methods import Reconstruction, fit_settings, implicit_task, meshed, reconstruct
+from .methods import Reconstruction, charts_memory, fit_settings, implicit_task, meshed, reconstruct
 from .reporting import described, surface_report, told
 from .scores import SurfaceScores, score_surface
 
@@ -91,6 +91,7 @@ def start(config: SurfaceConfig) -> str:
     What was there is touched only when the mesh is complete, or when training was found to work.
     """
     run = RunFolder.planned(config.runs, config.name or config.cloud.stem, force=config.force)
+    charts_memory(config)  # what it refuses is told before any work
     job = Job.load(config, run)
     truth = None if config.truth is None else config.truth.resolve()
     config = replace(config, name=run.name, force=False, cloud=config.cloud.resolve(), truth=truth)

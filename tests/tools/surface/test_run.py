@@ -90,3 +90,24 @@ def test_a_cloud_that_is_none_is_refused(cli: Cli, tmp_path: Path):
     said = cli("surface", path, "--runs", tmp_path / "runs")
     assert said.code == 2
     assert "at least 10 distinct points" in said.err
+
+
+def test_a_signed_distance_is_trained_meshed_and_gone_on_with(cli: Cli, cloud: Path):
+    run = cloud.parent / "runs" / "ball"
+    options = "--implicit.resolution", 48, "--implicit.batch", 512, "--implicit.finest", 24
+    said = cli("surface", cloud, "--runs", run.parent, "--method", "implicit", "--steps", 150, *options)
+    assert said.code == 0, said
+    assert largest_error(run / "outputs" / "ball.ply") < 0.2
+    first = json.loads((run / "evaluation.json").read_text())["mean"]
+    assert cli("eval", run).code == 0
+    assert json.loads((run / "evaluation.json").read_text())["mean"] == pytest.approx(first, rel=1e-3)
+    said = cli("resume", run, "--steps", 160)
+    assert said.code == 0, said
+    assert "points lie" in said.out
+    assert "its mesh lies in" in cli("render", run).err
+
+
+def test_patches_are_not_gone_on_with(cli: Cli, cloud: Path):
+    run = cloud.parent / "runs" / "ball"
+    assert cli("surface", cloud, "--runs", run.parent, "--method", "poisson").code == 0
+    assert "which is not gone on with" in cli("resume", run, "--steps", 5).err
