@@ -24,7 +24,7 @@ _SPACINGS_PER_CELL, _DEVIATIONS_PER_CELL = 1.5, 3.0
 _FINEST = (32.0, 1024.0)
 _NEAR = 4.0  # standard deviation of places near the surface, in spacings
 _SHARPNESS = 100.0  # of the term that keeps surface away
-_SETTLED = 0.4  # share of the training in which surface may still move through places without points
+_SETTLED = 0.4  # share of the training in which the shape may still turn inside out
 _SCORED = 4096
 _PLACES = 1 << 18  # in the box, drawn once
 _SURE = 2.0  # cells from the points from which on their normals say which side a place is on
@@ -68,10 +68,10 @@ class SurfaceImplicitTask:
         E = a |f(p)| + b (1 - cos(grad f(p), n)) + c | |grad f| - 1 | + d max(|s(x)| / 2 - sign(s(x)) f(x), 0)
 
     p: some of the points; x: places anywhere in the box; the third term also near the points; s: the distance from the
-    nearest point, with the sign that its normal says, and 0 where it is too close to be sure. Without normals the second term is missing, and the last one is
-    exp(-100 |f(x)|). Sitzmann et al. 2020, section 4.2, with weights for the unit frame in `ImplicitConfig`; s is ours:
-    where the normals are known, that term keeps what started on the wrong side from ever crossing to the right one. A
-    step's points depend on the seed and the step alone.
+    nearest point, with the sign that its normal says, or 0 where it is too close to be sure. Without normals the second
+    term is missing, and the last one is exp(-100 |f(x)|). Sitzmann et al. 2020, section 4.2, with weights for the unit
+    frame in `ImplicitConfig`; s is ours: with normals that exponential is left out, because it keeps what started on
+    the wrong side from ever crossing to the right one. A step's points depend on the seed and the step alone.
 
     Args:
         config: The settings, resolved.
