@@ -45,8 +45,8 @@ class ImplicitConfig:
     eikonal_weight: float = 5e1
     """Of ||slope| - 1| everywhere."""
     guide_weight: float = 1e2
-    """Of the difference, anywhere in the box, to the distance from the nearest point, with the sign that its normal
-    says: no sheet of surface is left where there are no points."""
+    """Of how much f falls short, anywhere in the box, of half the distance from the nearest point, on the side that its
+    normal says: no sheet of surface is left where there are no points."""
     resolution: int = 256
     """Cells of marching cubes along the longest side."""
 

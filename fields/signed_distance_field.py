@@ -1,5 +1,7 @@
 """The field of a surface: how far every point lies from it, positive outside and negative inside."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,14 +13,14 @@ from .hash_grid import HashGrid
 from .mlp import MLP
 from .siren import Siren
 
-_ROUNDING = 1e-3  # of the sphere's tip, so that it has a slope at its centre
+_ROUNDING = 0.2  # of the sphere's tip: a sharp one at its centre is what smooth networks cannot take away again
 _TETRAHEDRON = ((1.0, 1.0, 1.0), (1.0, -1.0, -1.0), (-1.0, 1.0, -1.0), (-1.0, -1.0, 1.0))
 
 
 class SignedDistanceField(nn.Module):
     """A signed distance that starts as that of a sphere, whatever the network is.
 
-        f(x) = sqrt(|x|^2 + e^2) - radius + g(scale x + shift),    g: a field of one value that starts near 0
+        f(x) = sqrt(|x|^2 + e^2) - sqrt(radius^2 + e^2) + g(scale x + shift),    g: a field, near 0 at first
 
     The sphere says from the first step on which side is outside, as the geometric initialisation of Atzmon and Lipman
     2020, "SAL", section 4 does, and needs no weights of a particular kind.
@@ -56,7 +58,7 @@ class SignedDistanceField(nn.Module):
 
     def forward(self, x: Float[Tensor, "n 3"]) -> Float[Tensor, "n 1"]:
         """Distances at x, in units of x."""
-        return self._sphere(x)[:, None] + self.field(x * self.scale + self.shift)
+        return (self._size(x) - self._start)[:, None] + self.field(x * self.scale + self.shift)
 
     def jets(
         self, x: Float[Tensor, "n 3"], directions: Float[Tensor, "directions n 3"], *, curved: bool
@@ -65,9 +67,9 @@ class SignedDistanceField(nn.Module):
         found = jets_of(self.field, x * self.scale + self.shift, directions * self.scale, curved=curved)
         if found is None:
             return None
-        size = self._sphere(x) + self.radius
+        size = self._size(x)
         along = (directions * x).sum(dim=2) / size
-        channels = [self._sphere(x)[None], along]
+        channels = [(size - self._start)[None], along]
         if curved:
             # The second derivative of |x| along v is (|v|^2 - (v x / |x|)^2) / |x|.
             channels.append(((directions.square().sum(dim=2) - along.square()) / size).sum(dim=0)[None])
@@ -92,12 +94,17 @@ class SignedDistanceField(nn.Module):
         # The sphere's own slope is known; the differences are of g alone.
         around = (x[None] + self.step * corners[:, None]) * self.scale + self.shift
         values = self.field(around.reshape(-1, 3)).reshape(4, -1)
-        size = self._sphere(x) + self.radius
+        size = self._size(x)
         slopes = torch.einsum("kn,kd->nd", values, corners) * (0.75 / self.step)
-        return values.mean(dim=0) + size - self.radius, slopes + x / size[:, None]
+        return values.mean(dim=0) + size - self._start, slopes + x / size[:, None]
 
-    def _sphere(self, x: Tensor) -> Tensor:
-        return (x.square().sum(dim=1) + _ROUNDING**2).sqrt() - self.radius
+    @property
+    def _start(self) -> float:
+        """What is taken from sizes, so that they vanish on the sphere."""
+        return math.hypot(self.radius, _ROUNDING)
+
+    def _size(self, x: Tensor) -> Tensor:
+        return (x.square().sum(dim=1) + _ROUNDING**2).sqrt()
 
 
 def siren_distance(

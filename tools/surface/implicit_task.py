@@ -24,9 +24,10 @@ _SPACINGS_PER_CELL, _DEVIATIONS_PER_CELL = 1.5, 3.0
 _FINEST = (32.0, 1024.0)
 _NEAR = 4.0  # standard deviation of places near the surface, in spacings
 _SHARPNESS = 100.0  # of the term that keeps surface away
-_SETTLED = 0.4  # share of the training in which surface may still move through places without points
+_SETTLED = 0.4  # share of the training in which the shape may still turn inside out
 _SCORED = 4096
 _PLACES = 1 << 18  # in the box, drawn once
+_SURE = 2.0  # cells from the points from which on their normals say which side a place is on
 
 
 def unit_from_user(points: Float64[Tensor, "n 3"]) -> Similarity:
@@ -64,13 +65,13 @@ def resolved(config: ImplicitConfig, points: Float32[Tensor, "n 3"], *, noise: f
 class SurfaceImplicitTask:
     """Fits a signed distance f to points of a surface, with their normals n where there are any.
 
-        E = a |f(p)| + b (1 - cos(grad f(p), n)) + c | |grad f| - 1 | + d |f(x) - s(x)|
+        E = a |f(p)| + b (1 - cos(grad f(p), n)) + c | |grad f| - 1 | + d max(|s(x)| / 2 - sign(s(x)) f(x), 0)
 
     p: some of the points; x: places anywhere in the box; the third term also near the points; s: the distance from the
-    nearest point, with the sign that its normal says. Without normals the second term is missing, and the last one is
-    exp(-100 |f(x)|). Sitzmann et al. 2020, section 4.2, with weights for the unit frame in `ImplicitConfig`; s is ours:
-    where the normals are known, that term keeps what started on the wrong side from ever crossing to the right one. A
-    step's points depend on the seed and the step alone.
+    nearest point, with the sign that its normal says, or 0 where it is too close to be sure. Without normals the second
+    term is missing, and the last one is exp(-100 |f(x)|). Sitzmann et al. 2020, section 4.2, with weights for the unit
+    frame in `ImplicitConfig`; s is ours: with normals that exponential is left out, because it keeps what started on
+    the wrong side from ever crossing to the right one. A step's points depend on the seed and the step alone.
 
     Args:
         config: The settings, resolved.
@@ -101,7 +102,7 @@ class SurfaceImplicitTask:
         self.lower, self.upper = points.amin(dim=0) - _MARGIN, points.amax(dim=0) + _MARGIN
         share = torch.rand(_PLACES, 3, generator=torch.Generator().manual_seed(seed))
         self.places = self.lower + (self.upper - self.lower) * share
-        self.guides = None if self.normals is None else _nearest_distance(self.places, points, self.normals)
+        self.guides = None if self.normals is None else self._sides()
         # A sphere about as large as the shape has to be moved least.
         radius = float(points.norm(dim=1).mean())
         self.model = signed_distance(config, radius=radius, seed=seed, backend=backend).to(device)
@@ -109,6 +110,17 @@ class SurfaceImplicitTask:
         self.points_drawn = 0
         chosen = np.random.default_rng(seed).integers(0, len(points), min(len(points), _SCORED))
         self._scored = points[torch.from_numpy(chosen)].to(device)
+
+    def _sides(self) -> Float32[Tensor, " places"]:
+        """How far the places are from the nearest point, negative behind its normal; 0 within a few cells of it."""
+        from scipy.spatial import KDTree
+
+        assert self.normals is not None
+        assert self.config.finest is not None
+        found, nearest = KDTree(self.points.numpy()).query(self.places.numpy(), workers=-1)
+        distances = torch.from_numpy(found.astype(np.float32))
+        ahead = ((self.places - self.points[nearest]) * self.normals[nearest]).sum(dim=1)
+        return torch.where(distances > _SURE / self.config.finest, distances * ahead.sign(), 0.0)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """A grid's table is updated where it has a gradient."""
@@ -151,8 +163,8 @@ class SurfaceImplicitTask:
             losses["normals"] = config.normal_weight * (1.0 - cosines).mean()
         elsewhere = values[-len(anywhere) :]
         if self.guides is not None:
-            difference = elsewhere - self.guides[places].to(self.device)
-            losses["guide"] = config.guide_weight * difference.abs().mean()
+            guides = self.guides[places].to(self.device)
+            losses["guide"] = config.guide_weight * (0.5 * guides.abs() - guides.sign() * elsewhere).relu().mean()
         else:
             away = torch.exp(-_SHARPNESS * elsewhere.abs()).mean()
             losses["away"] = config.away_weight * min(progress / _SETTLED, 1.0) * away
@@ -203,17 +215,6 @@ class SurfaceImplicitTask:
         )
         mesh = trimmed(mesh, self.points.double(), trimming, watertight=watertight)
         return Mesh(unit.inverse().apply(mesh.vertices), mesh.faces)
-
-
-def _nearest_distance(
-    x: Float32[Tensor, "places 3"], points: Float32[Tensor, "n 3"], normals: Float32[Tensor, "n 3"]
-) -> Float32[Tensor, " places"]:
-    """The distance from x to the nearest point, negative behind its normal."""
-    from scipy.spatial import KDTree
-
-    distances, nearest = KDTree(points.numpy()).query(x.numpy(), workers=-1)
-    ahead = ((x - points[nearest]) * normals[nearest]).sum(dim=1)
-    return torch.where(ahead < 0.0, -1.0, 1.0) * torch.from_numpy(distances.astype(np.float32))
 
 
 def signed_distance(
