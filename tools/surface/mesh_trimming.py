@@ -69,7 +69,7 @@ def local_spacing(samples: Float64[Tensor, "n 3"]) -> Float64[Tensor, " n"]:
     """
     from scipy.spatial import KDTree
 
-    count = min(_NEIGHBOURS + 1, len(samples))
+    count = max(min(_NEIGHBOURS + 1, len(samples)), 2)
     distances, _ = KDTree(samples.numpy()).query(samples.numpy(), k=count, workers=-1)
     return torch.from_numpy(distances[:, -1] * np.sqrt(np.pi / _NEIGHBOURS))
 
