@@ -65,6 +65,7 @@ def surface_report(
     made: Reconstruction,
     content: dict[str, Any],
 ) -> ReportContent:
+    """What the page says of a surface: its pictures, distances and what was chosen; `content` is evaluation.json's."""
     scores, path = content["mean"], shlex.quote(str(config.cloud))
     against = content["protocol"]["against"]
     headline = f"{scores['chamfer']:.4g}" if against == "truth" else f"{scores['mean_from_target']:.4g}"
