@@ -280,8 +280,8 @@ def test_settings_that_do_not_fit_the_checkpoint(cli: Cli, run_copy: Path, comma
     assert_refused(cli(command, run_copy, "--quiet"), "does not fit the run's config.yaml", "expected torch.float32")
     config.write_text(config.read_text() + "colour: red\n")
     assert_refused(cli(command, run_copy, "--quiet"), f"The settings in {config} do not fit. colour: there is no such")
-    config.write_text("task: surface\n")
-    assert_refused(cli(command, run_copy, "--quiet"), "is of `neufield surface`, not of `neufield nerf`")
+    config.write_text("task: restore\n")
+    assert_refused(cli(command, run_copy, "--quiet"), "is of `neufield restore`, not of `neufield nerf`")
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,7 @@ def test_exposures_are_found(photos: Path):
     assert gains[1::2].mean() / gains[::2].mean() == pytest.approx(2.0, rel=0.15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("appearance", ["exposure", "code"])
 def test_the_command_refines_and_says_so(
     cli: Cli, photos: Path, small_field: list[str], tmp_path: Path, appearance: str
@@ -172,6 +173,7 @@ def test_a_comparison_says_whose_cameras_were_aligned(
     assert caveat in (tmp_path / "refined" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_refined_cameras_are_a_data_set_of_their_own(cli: Cli, photos: Path, small_field: list[str], tmp_path: Path):
     """In the user's coordinates, with the same views held out."""
     line = ("nerf", photos, "--runs", tmp_path, "--steps", 210, "--quiet", *small_field)
@@ -220,6 +222,7 @@ def test_refined_cameras_keep_what_the_data_has_besides(
     assert any(bool((found.train.depth_in(i) > 0).any()) for i in range(len(found.train)))
 
 
+@pytest.mark.slow
 def test_refined_cameras_of_reduced_photos_fit_their_files(
     cli: Cli, photos: Path, small_field: list[str], tmp_path: Path
 ):
@@ -235,6 +238,7 @@ def test_refined_cameras_of_reduced_photos_fit_their_files(
     assert torch.equal(found.sizes, given.sizes)
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_before_its_cameras_are_refined_says_so(
     cli: Cli, photos: Path, small_field: list[str], tmp_path: Path
 ):

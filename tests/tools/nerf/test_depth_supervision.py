@@ -164,6 +164,7 @@ def test_depth_is_measured_along_the_axis_of_the_refined_camera(few_photos: Path
     torch.testing.assert_close(after, before)
 
 
+@pytest.mark.slow
 def test_depth_maps_make_up_for_photos(
     cli: Callable[..., Any], few_photos: Path, small_field: list[str], tmp_path: Path
 ):

@@ -80,6 +80,7 @@ def empty(folder: Path, **options: Any) -> NerfTask:
     return task
 
 
+@pytest.mark.slow
 def test_a_sky_is_told_from_what_stands_before_it(photos: Path, open_photos: Path):
     """Without an environment the box's walls show it, at 14.5 dB; with one it is 18.7, and what is solid stays so."""
     solid = load_posed_scene(photos).test

@@ -62,6 +62,7 @@ def three_scores(
     return [evaluation_of(runs / name)["mean"]["psnr"] for name in ("clean", "masked", "spoilt")]
 
 
+@pytest.mark.slow
 def test_masks_keep_what_moved_out_of_the_scene(cli: Cli, capture: Capture, small_field: list[str], tmp_path: Path):
     """The squares cover a ninth of the photos that are trained on; held-out ones are as they were."""
     folder = capture() / "train"

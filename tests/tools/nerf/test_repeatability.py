@@ -73,6 +73,7 @@ def test_a_killed_fit_of_a_picture_is_resumed_to_the_same_weights(spawn: Spawn, 
     assert different(tmp_path / "whole", run) == []
 
 
+@pytest.mark.slow
 def test_a_killed_run_that_learns_cameras_and_codes_is_resumed_to_the_same_weights(
     spawn: Spawn, photos: Path, small_field: list[str], tmp_path: Path, any_memory: str
 ):
@@ -94,6 +95,7 @@ def test_a_killed_run_that_learns_cameras_and_codes_is_resumed_to_the_same_weigh
     assert all(learned[f"model.{name}"].any() for name in ("refinement.poses", "refinement.lenses", "appearance.codes"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two cores")
 def test_threads_change_nothing_and_seeds_do(spawn: Spawn, photos: Path, small_field: list[str], tmp_path: Path):
     line = ["nerf", str(photos), "--runs", str(tmp_path), "--steps", "70", "--quiet", *small_field, "--name"]

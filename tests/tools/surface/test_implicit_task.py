@@ -58,7 +58,9 @@ def border_edges(mesh: Mesh) -> int:
     return int((edges.unique(dim=0, return_counts=True)[1] != 2).sum())
 
 
-@pytest.mark.parametrize(("field", "watertight"), [("hash", True), ("siren", False)])
+@pytest.mark.parametrize(
+    ("field", "watertight"), [("hash", True), pytest.param("siren", False, marks=pytest.mark.slow)]
+)
 def test_a_torus_with_normals(field: str, watertight: bool, tmp_path: Path):
     config = replace(QUICK, field=field, omega=10.0, width=16 if field == "hash" else 64)
     points, normals = torus()
